@@ -1,0 +1,79 @@
+import type { StageOutcome, StageName } from '../core/latency-budget.ts'
+import type { AnswerSource, CallAction } from '../response/responder.ts'
+
+export type CallOutcome =
+  | 'in-progress'
+  | 'completed'
+  | 'caller-hung-up'
+  | 'transferred'
+  | 'voicemail'
+  | 'connection-lost'
+  | 'failed'
+  | 'refused'
+
+/** One exchange: what the caller said and what came of it. Times in ms; media times on the caller's media clock. */
+export type TurnRecord = Readonly<{
+  turn: number
+  /** RFC 3339. */
+  startedAt: string
+  input: 'speech' | 'dtmf' | 'answered' | 'silence' | 'inaudible'
+  /** The words the recogniser heard. */
+  heard: string
+  /** The words the agent planned to say. */
+  said: string
+  /** The words the caller really heard: `said`, cut to the playout position when interrupted. */
+  delivered: string
+  sources: readonly AnswerSource[]
+  entryIds: readonly string[]
+  actions: readonly CallAction[]
+  /** Null when nothing became audible. */
+  gapMs: number | null
+  patienceMs: number
+  stages: readonly Readonly<{ stage: StageName; ms: number }>[]
+  work: readonly Readonly<{ stage: StageName; ms: number; outcome: StageOutcome }>[]
+  budgetExceededByMs: number
+  stalled: boolean
+  speculation: Readonly<{ started: number; wasted: number; used: boolean }>
+  endpoint: Readonly<{ rule: string; score: number; waitMs: number; lastVoicedMs: number }> | null
+  interruption: Readonly<{ atMs: number; heardMs: number; rule: string }> | null
+  trace: readonly Readonly<{ step: string; detail: Readonly<Record<string, unknown>> }>[]
+}>
+
+export type CallRecord = Readonly<{
+  companyId: string
+  callSid: string
+  agentId: string
+  agentVersion: number
+  from: string
+  to: string
+  startedAt: string
+  endedAt: string | null
+  outcome: CallOutcome
+  /** The carrier's word, moved forward only. */
+  carrierStatus: 'queued' | 'ringing' | 'in-progress' | 'completed' | 'busy' | 'failed' | 'no-answer' | 'canceled' | null
+  durationSeconds: number | null
+  streamErrors: readonly string[]
+  lostFrameCount: number
+}>
+
+export type Gap = Readonly<{ id: string; companyId: string; callSid: string; turn: number; question: string; askedAt: string; solvedByEntryId: string | null }>
+
+/** companyId first, always. Writes are idempotent by (companyId, callSid[, turn]). */
+export interface CallRepository {
+  begin(companyId: string, call: CallRecord, signal?: AbortSignal): Promise<void>
+  get(companyId: string, callSid: string, signal?: AbortSignal): Promise<CallRecord | null>
+  /** Newest first. */
+  list(
+    companyId: string,
+    page: Readonly<{ before: string | null; limit: number; outcome?: CallOutcome; from?: string }>,
+    signal?: AbortSignal,
+  ): Promise<readonly CallRecord[]>
+  /** Shallow merge; null when the call is unknown. */
+  update(companyId: string, callSid: string, patch: Partial<CallRecord>, signal?: AbortSignal): Promise<CallRecord | null>
+  saveTurn(companyId: string, callSid: string, turn: TurnRecord, signal?: AbortSignal): Promise<void>
+  turns(companyId: string, callSid: string, signal?: AbortSignal): Promise<readonly TurnRecord[]>
+  saveGap(companyId: string, gap: Gap, signal?: AbortSignal): Promise<void>
+  gaps(companyId: string, page: Readonly<{ after: string | null; limit: number; solved?: boolean }>, signal?: AbortSignal): Promise<readonly Gap[]>
+  solveGap(companyId: string, gapId: string, entryId: string, signal?: AbortSignal): Promise<boolean>
+  deleteCall(companyId: string, callSid: string, signal?: AbortSignal): Promise<boolean>
+}

@@ -1,0 +1,25 @@
+/** What the conversation is about, carried from turn to turn. Frozen; a responder returns the next one, the call keeps it on commit. */
+export type DialogueState = Readonly<{
+  greeted: boolean
+  /** The last reply, as planned, for "say that again". */
+  lastReply: readonly string[]
+  /** Turns in a row without an answer; the second one offers a person or a message. */
+  unansweredCount: number
+  /** Set while the agent waits for a yes or no, and what each would do. */
+  offer: Readonly<{ kind: 'transfer' | 'message' | 'more' | 'goodbye'; entryId: string | null }> | null
+  /** The knowledge entry the talk is about, for "and how much is that?". */
+  topicEntryId: string | null
+  /** The caller asked us to wait: silence prompts pause. */
+  onHold: boolean
+  callerName: string | null
+}>
+
+export const INITIAL_DIALOGUE: DialogueState = Object.freeze({
+  greeted: false,
+  lastReply: [],
+  unansweredCount: 0,
+  offer: null,
+  topicEntryId: null,
+  onHold: false,
+  callerName: null,
+})

@@ -1,0 +1,82 @@
+import type { Clock, Instant } from '../core/clock.ts'
+import type { Expectation } from '../core/expectation.ts'
+import type { StageRecorder } from '../core/latency-budget.ts'
+import type { SpeakableText } from '../core/speakable-text.ts'
+import type { CompanyContext } from './company-context.ts'
+import type { DialogueState } from './dialogue.ts'
+
+export type TurnInput =
+  | Readonly<{ kind: 'speech'; text: string }>
+  | Readonly<{ kind: 'dtmf'; digits: string }>
+  /** The call has just been answered. `resumed`: its stream had broken. */
+  | Readonly<{ kind: 'answered'; resumed: boolean }>
+  /** The caller has said nothing; `count` is 1 for the first prompt. */
+  | Readonly<{ kind: 'silence'; count: number }>
+  /** The recogniser lost the caller's words. */
+  | Readonly<{ kind: 'inaudible' }>
+
+export type Question = Readonly<{
+  companyId: string
+  callId: string
+  turn: number
+  input: TurnInput
+  context: CompanyContext
+  dialogue: DialogueState
+  /** What the caller really heard and said so far, oldest first. */
+  history: readonly Readonly<{ who: 'caller' | 'agent'; text: string }>[]
+  /** The caller's number, E.164 where it is one. */
+  from: string
+  wallTime: Date
+  clock: Clock
+  /** The first speakable part is due by then. Steps are cut off against it. */
+  firstPartBy: Instant
+  stages: StageRecorder
+}>
+
+export type AnswerSource =
+  | 'greeting'
+  | 'emergency'
+  | 'rule'
+  | 'fixed-answer'
+  | 'template'
+  | 'model'
+  | 'unknown'
+  | 'silence-prompt'
+  | 'goodbye'
+  | 'repeat'
+  | 'stall'
+
+export type CallAction =
+  | Readonly<{ kind: 'hang-up'; reason: 'goodbye' | 'silence' | 'limit' | 'emergency' | 'spam' }>
+  | Readonly<{ kind: 'transfer'; phoneNumberE164: string; label: string; timeoutSeconds: number }>
+  | Readonly<{ kind: 'voicemail'; prompt: string; maxSeconds: number }>
+
+/** What a turn taught us; written after the turn is committed, never by speculation. */
+export type LearningRecord = Readonly<{
+  question: string
+  intent: string
+  entryId: string | null
+  confidence: number
+  /** True when the company had no answer: an admin sees it as a gap. */
+  gap: boolean
+}>
+
+export type ReplyPart =
+  /** One sentence, in order. */
+  | Readonly<{ kind: 'say'; text: SpeakableText; source: AnswerSource; entryId: string | null }>
+  /** Done after everything said before it was heard. */
+  | Readonly<{ kind: 'act'; action: CallAction }>
+  | Readonly<{ kind: 'expect'; expectation: Expectation }>
+  | Readonly<{ kind: 'learn'; record: LearningRecord }>
+  /** The dialogue's next state; kept only if the turn is committed. Last one wins. */
+  | Readonly<{ kind: 'dialogue'; state: DialogueState }>
+  /** Why the reply is what it is: one per step that had a say. For the turn record and the admin's decision trace. */
+  | Readonly<{ kind: 'trace'; step: string; detail: Readonly<Record<string, unknown>> }>
+
+/**
+ * Pure as far as the world can tell: reads, never writes, so that a reply prepared during a pause can be thrown away.
+ * A responder never throws for a failing step: the next cheaper answer speaks. It throws only the signal's reason.
+ */
+export interface Responder {
+  respond(question: Question, signal: AbortSignal): AsyncIterable<ReplyPart>
+}

@@ -1,0 +1,17 @@
+import type { SpeakableText } from '../core/speakable-text.ts'
+
+export type Voice = Readonly<{
+  /** The engine's own name for the voice, for example 'slt'. */
+  id: string
+  /** 1 is the voice's own pace; 0.7 to 1.4 is sensible. */
+  speed: number
+}>
+
+export interface Synthesizer {
+  readonly name: string
+  /**
+   * Speaks one sentence. Yields G.711 µ-law, 8 kHz, in chunks of any size, as soon as there is some.
+   * Throws ENGINE_FAILED, ENGINE_UNAVAILABLE, or the signal's reason.
+   */
+  synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal): AsyncIterable<Uint8Array>
+}

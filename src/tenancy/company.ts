@@ -1,0 +1,111 @@
+import { z } from 'zod'
+
+export const phoneNumberE164Schema = z.string().regex(/^\+[1-9]\d{6,14}$/, 'must be an E.164 number such as +15550100000')
+
+/** 'HH:MM', 24 hours, in the company's time zone. '24:00' is the end of the day. */
+const timeOfDaySchema = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, 'must be HH:MM')
+const openIntervalSchema = z
+  .strictObject({ opens: timeOfDaySchema, closes: timeOfDaySchema })
+  .refine((interval) => interval.opens < interval.closes, { message: 'must close after it opens', path: ['closes'] })
+
+export const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const
+const daySchema = z.array(openIntervalSchema).max(4).default([])
+
+export const transferTargetSchema = z.strictObject({
+  id: z.string().min(1).max(64),
+  /** Said to the caller: "our service desk". */
+  label: z.string().min(1).max(80),
+  phoneNumberE164: phoneNumberE164Schema,
+  /** Words callers use for it. */
+  aliases: z.array(z.string().min(1).max(60)).max(20).default([]),
+  priority: z.int().min(0).max(100).default(50),
+  availability: z.enum(['always', 'business-hours']).default('business-hours'),
+  /** For emergencies. */
+  onCall: z.boolean().default(false),
+  timeoutSeconds: z.int().min(5).max(120).default(25),
+  enabled: z.boolean().default(true),
+})
+
+export const companySchema = z.strictObject({
+  id: z.string().min(1).max(64),
+  name: z.string().min(1).max(120),
+  industry: z.string().min(1).max(60),
+  /** IANA name. */
+  timeZone: z.string().refine((zone) => {
+    try {
+      new Intl.DateTimeFormat('en', { timeZone: zone })
+      return true
+    } catch {
+      return false
+    }
+  }, 'must be an IANA time zone such as America/New_York'),
+  phoneNumbers: z.array(phoneNumberE164Schema).max(50).default([]),
+  /** 'forward' and 'suspended' calls are answered without the agent. */
+  status: z.enum(['active', 'forward', 'suspended']).default('active'),
+  statusMessage: z.string().max(300).default(''),
+  forwardToE164: phoneNumberE164Schema.nullable().default(null),
+  agentId: z.string().min(1).max(64),
+  hours: z
+    .strictObject({
+      monday: daySchema,
+      tuesday: daySchema,
+      wednesday: daySchema,
+      thursday: daySchema,
+      friday: daySchema,
+      saturday: daySchema,
+      sunday: daySchema,
+    })
+    .prefault({}),
+  holidays: z
+    .array(z.strictObject({ date: z.iso.date(), name: z.string().min(1).max(80), intervals: z.array(openIntervalSchema).max(4).default([]) }))
+    .max(100)
+    .default([]),
+  /** Said before everything else while set, for example a storm closing. */
+  emergencyMessage: z.string().max(300).default(''),
+  /** Facts a template may say: {{ variables.service_area }}. */
+  variables: z.record(z.string().regex(/^[a-z][a-z0-9_]{0,40}$/), z.string().max(300)).default({}),
+  /** The only prices that may ever be said: {{ prices.tune_up }}. */
+  prices: z
+    .record(
+      z.string().regex(/^[a-z][a-z0-9_]{0,40}$/),
+      z.strictObject({
+        label: z.string().min(1).max(80),
+        /** As it is said: "89 dollars". */
+        spoken: z.string().min(1).max(120),
+        amountCents: z.int().min(0),
+        currency: z.string().length(3).default('USD'),
+        validUntil: z.iso.date().nullable().default(null),
+      }),
+    )
+    .default({}),
+  serviceZipCodes: z.array(z.string().regex(/^\d{5}$/)).max(500).default([]),
+  transferTargets: z.array(transferTargetSchema).max(50).default([]),
+  /** Words of the trade, for the recogniser. */
+  vocabulary: z.array(z.string().min(1).max(60)).max(300).default([]),
+  /** What the recogniser tends to hear -> what was meant. */
+  mishearings: z.record(z.string().min(1).max(60), z.string().min(1).max(60)).default({}),
+  retention: z
+    .strictObject({
+      audioDays: z.int().min(0).max(3650).default(0),
+      transcriptDays: z.int().min(0).max(3650).default(30),
+      auditDays: z.int().min(30).max(3650).default(365),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      concurrentCalls: z.int().min(1).max(10_000).default(50),
+      callMinutes: z.int().min(1).max(240).default(30),
+      minutesPerDay: z.int().min(1).max(1_000_000).default(10_000),
+      turnsPerCall: z.int().min(1).max(1000).default(200),
+      dailySpendCents: z.int().min(0).nullable().default(null),
+    })
+    .prefault({}),
+  /** Optimistic lock; counts up on every save. */
+  version: z.int().min(0).default(0),
+  createdAt: z.iso.datetime().optional(),
+  updatedAt: z.iso.datetime().optional(),
+})
+
+export type Company = Readonly<z.infer<typeof companySchema>>
+export type CompanyInput = z.input<typeof companySchema>
+export type TransferTarget = Readonly<z.infer<typeof transferTargetSchema>>
