@@ -15,6 +15,8 @@ export type KnowledgeMatch = Readonly<{
 export interface KnowledgeIndex {
   readonly companyId: string
   search(text: string, options: { limit: number }, signal: AbortSignal): Promise<readonly KnowledgeMatch[]>
+  /** The lexical half alone, at once: what is left when `search` is cut off by its deadline. */
+  searchByWords(text: string, options: { limit: number }): readonly KnowledgeMatch[]
 }
 
 /** A call's frozen picture of its company: a save during the call is for the next one. */

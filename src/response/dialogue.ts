@@ -6,7 +6,12 @@ export type DialogueState = Readonly<{
   /** Turns in a row without an answer; the second one offers a person or a message. */
   unansweredCount: number
   /** Set while the agent waits for a yes or no, and what each would do. */
-  offer: Readonly<{ kind: 'transfer' | 'message' | 'more' | 'goodbye'; entryId: string | null }> | null
+  offer: Readonly<{
+    kind: 'transfer' | 'message' | 'more' | 'goodbye'
+    entryId: string | null
+    /** Whom a yes to a transfer reaches; absent: whoever is free first. */
+    targetId?: string
+  }> | null
   /** The knowledge entry the talk is about, for "and how much is that?". */
   topicEntryId: string | null
   /** The caller asked us to wait: silence prompts pause. */
