@@ -6,8 +6,11 @@ export type InterruptionSignal =
   /** The agent's reply `generation` is being heard from `atMs` on. */
   | Readonly<{ kind: 'agent-audible'; atMs: number; generation: number }>
   | Readonly<{ kind: 'agent-silent'; atMs: number }>
-  /** Once a frame while the caller is, or may be, speaking: whether this frame is accepted as the caller's own speech (not echo). */
-  | Readonly<{ kind: 'caller-frame'; atMs: number; accepted: boolean }>
+  /**
+   * Once a frame while the caller is, or may be, speaking: whether this frame is accepted as the caller's own speech (not echo).
+   * `sinceMs` is where this stretch of speech began, known only once it was told from noise: it counts from there.
+   */
+  | Readonly<{ kind: 'caller-frame'; atMs: number; accepted: boolean; sinceMs?: number }>
   /** Words heard since the caller began to speak over the agent. */
   | Readonly<{ kind: 'words'; atMs: number; text: string }>
 

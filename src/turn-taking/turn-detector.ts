@@ -5,8 +5,11 @@ export const TURN_PRESETS: readonly TurnPreset[] = ['brisk', 'balanced', 'patien
 
 /** Everything the detector knows. All times are on the caller's media clock, in ms. */
 export type SpeechSignal =
-  /** Once a 20 ms frame; `atMs` is the frame's end, `energyDb` its level in dBFS. */
-  | Readonly<{ kind: 'energy'; atMs: number; energyDb: number }>
+  /**
+   * Once a 20 ms frame; `atMs` is the frame's end, `energyDb` its level in dBFS. `echo`: the frame is the agent's own voice
+   * coming back, so it is neither speech nor background.
+   */
+  | Readonly<{ kind: 'energy'; atMs: number; energyDb: number; echo?: boolean }>
   /** Once a Silero window, a little later than the frames it covers; `atMs` is the window's end. */
   | Readonly<{ kind: 'voice'; atMs: number; probability: number }>
   /** The whole utterance so far. */
@@ -19,11 +22,13 @@ export type SpeechSignal =
   | Readonly<{ kind: 'tick'; atMs: number }>
 
 export type TurnDecision =
-  | Readonly<{ kind: 'speech-started'; atMs: number; rule: string }>
+  /** `firstVoicedMs`: where the speech began, a little before it could be told from noise. */
+  | Readonly<{ kind: 'speech-started'; atMs: number; firstVoicedMs: number; rule: string }>
   | Readonly<{ kind: 'speech-paused'; atMs: number; lastVoicedMs: number; rule: string }>
   | Readonly<{ kind: 'speech-resumed'; atMs: number; rule: string }>
   /** A good moment to prepare a reply; may be retracted and repeated. */
   | Readonly<{ kind: 'speculate'; atMs: number; lastVoicedMs: number; text: string; score: number; rule: string }>
+  /** What was prepared, or committed and is not audible yet, is void. Rule 'blip' or 'acknowledgement': nothing was said to us. */
   | Readonly<{ kind: 'retract'; atMs: number; rule: string }>
   /** The turn is the agent's. `patienceMs` is the part of the wait beyond what a complete sentence would have got. */
   | Readonly<{
@@ -47,4 +52,6 @@ export interface TurnDetector {
   readonly preset: TurnPreset
   /** Whether the caller is speaking right now, by the fused detectors. */
   readonly speaking: boolean
+  /** Where the speech that is going on now began; null while the caller is not speaking. */
+  readonly speakingSinceMs: number | null
 }
