@@ -15,3 +15,10 @@ export interface Synthesizer {
    */
   synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal): AsyncIterable<Uint8Array>
 }
+
+/** One company's voice at one agent version: ready phrases in front of an engine. */
+export interface CompanyVoice {
+  /** Ready audio, or null; never waits. */
+  peek(text: SpeakableText, voice: Voice): Uint8Array | null
+  synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal): AsyncIterable<Uint8Array>
+}

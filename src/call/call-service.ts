@@ -1,0 +1,296 @@
+import type { Clock } from '../core/clock.ts'
+import { isClientsViaError } from '../core/errors.ts'
+import { uuidv7 } from '../core/ids.ts'
+import { Scope } from '../core/scope.ts'
+import type { CompanyContextSource } from '../response/company-context.ts'
+import type { LearningRecord } from '../response/responder.ts'
+import type { Company } from '../tenancy/company.ts'
+import type { CallHandler, CallRouting, CarrierStatusUpdate, StreamStatusUpdate } from './call-handler.ts'
+import type { CallContinuation, CallLeg } from './call-leg.ts'
+import type { CallOutcome, CallRecord, CallRepository, TurnRecord } from './call-record.ts'
+import { CallRegistry } from './call-registry.ts'
+import { Conversation, type ConversationDeps, type ConversationEnd, type Exchange } from './conversation.ts'
+
+/** A stream that does not come within this time after the webhook gives its place back. */
+const ADMISSION_MS = 30_000
+/** Words of a call that was cut off, carried into the new stream. */
+const MAX_CARRIED_EXCHANGES = 40
+
+const CARRIER_ORDER: Readonly<Record<NonNullable<CallRecord['carrierStatus']>, number>> = {
+  queued: 0,
+  ringing: 1,
+  'in-progress': 2,
+  completed: 3,
+  busy: 3,
+  failed: 3,
+  'no-answer': 3,
+  canceled: 3,
+}
+
+export interface CallLogger {
+  info(facts: Readonly<Record<string, unknown>>, message: string): void
+  warn(facts: Readonly<Record<string, unknown>>, message: string): void
+  error(facts: Readonly<Record<string, unknown>>, message: string): void
+}
+
+export type CallObserver = Readonly<{
+  callStarted: (companyId: string) => void
+  callEnded: (companyId: string, outcome: CallOutcome) => void
+  turnFinished: (companyId: string, turn: TurnRecord) => void
+}>
+
+export type CallServiceDeps = Readonly<{
+  clock: Clock
+  logger: CallLogger
+  scope: Scope
+  contexts: CompanyContextSource
+  findCompanyByNumber: (phoneNumberE164: string, signal: AbortSignal) => Promise<Company | null>
+  calls: CallRepository
+  recordLearning: (companyId: string, learning: LearningRecord) => Promise<void>
+  observer: CallObserver
+  maxCalls: number
+  conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
+}>
+
+/** Everything that happens to a call outside its audio: routing, records, what follows it. */
+export class CallService implements CallHandler {
+  readonly registry: CallRegistry
+  readonly #deps: CallServiceDeps
+  /** Writes of a live call that are under way, so that its end waits for them. */
+  readonly #writes = new Map<string, Set<Promise<void>>>()
+
+  constructor(deps: CallServiceDeps) {
+    this.#deps = deps
+    this.registry = new CallRegistry({ maxCalls: deps.maxCalls })
+  }
+
+  async route(call: Readonly<{ callSid: string; accountSid: string; from: string; to: string }>, signal: AbortSignal): Promise<CallRouting> {
+    const company = await this.#deps.findCompanyByNumber(call.to, signal)
+    if (company === null) return { kind: 'unknown-number' }
+    const refuse = (message: string): CallRouting => ({
+      kind: 'refuse',
+      companyId: company.id,
+      message,
+      forwardToE164: company.forwardToE164,
+    })
+    if (company.status === 'suspended') {
+      return { ...refuse(company.statusMessage || 'This number is not in service right now. Goodbye.'), forwardToE164: null }
+    }
+    if (company.status === 'forward' && company.forwardToE164 !== null) {
+      return { kind: 'forward', companyId: company.id, phoneNumberE164: company.forwardToE164, message: company.statusMessage }
+    }
+    const admission = this.registry.admit(company.id, call.callSid, company.limits.concurrentCalls)
+    if (admission !== 'admitted') {
+      this.#deps.logger.warn({ companyId: company.id, callSid: call.callSid, admission }, 'call refused')
+      return refuse('All our lines are busy right now. Please call back in a few minutes.')
+    }
+    void this.#expireAdmission(call.callSid)
+    // Loaded while the carrier dials back, so that the greeting does not wait for the store.
+    void this.#deps.contexts.load(company.id, this.#deps.scope.signal).catch(() => undefined)
+    return { kind: 'answer', companyId: company.id }
+  }
+
+  async handle(leg: CallLeg, signal: AbortSignal): Promise<void> {
+    const { companyId, callSid } = leg.start
+    const scope = new Scope(this.#deps.scope)
+    const onAbort = (): void => scope.end(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      const context = await this.#deps.contexts.load(companyId, scope.signal)
+      const earlierTurns = leg.start.resumed ? await this.#earlierTurns(companyId, callSid, scope.signal) : []
+      const conversation = new Conversation(
+        this.#conversationDeps(),
+        leg,
+        context,
+        scope,
+        exchangesOf(earlierTurns),
+        (earlierTurns.at(-1)?.turn ?? -1) + 1,
+      )
+      const live = { companyId, callSid, startedAt: this.#deps.clock.wallTime().toISOString(), end: () => conversation.end() }
+      this.registry.clearContinuation(callSid)
+      this.registry.begin(live)?.end()
+      this.#deps.observer.callStarted(companyId)
+      this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, live.startedAt))
+      let outcome: CallOutcome = 'failed'
+      try {
+        outcome = outcomeOf(await conversation.run())
+      } finally {
+        const takenOver = this.registry.live.some((other) => other.callSid === callSid && other !== live)
+        this.registry.finish(live)
+        this.#deps.observer.callEnded(companyId, outcome)
+        await this.#settleWrites(callSid)
+        if (!takenOver) await this.#finish(leg, outcome)
+      }
+    } catch (error) {
+      if (!scope.ended) this.#deps.logger.error({ companyId, callSid, error: String(error) }, 'call failed')
+      leg.hangUp()
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      scope.end('the call is over')
+    }
+  }
+
+  async continuation(companyId: string, callSid: string): Promise<CallContinuation | null> {
+    return this.registry.continuation(companyId, callSid)
+  }
+
+  async transferResult(
+    companyId: string,
+    callSid: string,
+    result: 'completed' | 'answered' | 'busy' | 'no-answer' | 'failed' | 'canceled',
+  ): Promise<'end' | 'return-to-agent'> {
+    this.#deps.logger.info({ companyId, callSid, result }, 'transfer finished')
+    if (result === 'completed' || result === 'answered') return 'end'
+    this.registry.clearContinuation(callSid)
+    return 'return-to-agent'
+  }
+
+  async carrierStatus(update: CarrierStatusUpdate, signal: AbortSignal): Promise<void> {
+    const companyId = this.registry.companyOf(update.callSid)
+    if (companyId === null) return
+    const call = await this.#deps.calls.get(companyId, update.callSid, signal)
+    if (call === null) return
+    if (call.carrierStatus !== null && CARRIER_ORDER[update.status] <= CARRIER_ORDER[call.carrierStatus]) return
+    const patch: Partial<CallRecord> = { carrierStatus: update.status }
+    await this.#deps.calls.update(
+      companyId,
+      update.callSid,
+      update.durationSeconds === null ? patch : { ...patch, durationSeconds: update.durationSeconds },
+      signal,
+    )
+    if (CARRIER_ORDER[update.status] === 3) this.registry.forget(update.callSid)
+  }
+
+  async streamStatus(update: StreamStatusUpdate, signal: AbortSignal): Promise<void> {
+    if (update.error === null) return
+    const companyId = this.registry.companyOf(update.callSid)
+    if (companyId === null) return
+    const call = await this.#deps.calls.get(companyId, update.callSid, signal)
+    if (call === null) return
+    const error = `${update.streamSid} ${update.error}`
+    if (call.streamErrors.includes(error)) return
+    await this.#deps.calls.update(companyId, update.callSid, { streamErrors: [...call.streamErrors, error] }, signal)
+  }
+
+  #conversationDeps(): ConversationDeps {
+    const { deps, logger } = { deps: this.#deps, logger: this.#deps.logger }
+    return {
+      ...deps.conversation,
+      clock: deps.clock,
+      onTurn: (companyId, callSid, turn) => {
+        deps.observer.turnFinished(companyId, turn)
+        logger.info(
+          { companyId, callSid, turn: turn.turn, gapMs: turn.gapMs, patienceMs: turn.patienceMs, overBudgetMs: turn.budgetExceededByMs, sources: turn.sources },
+          'turn finished',
+        )
+        this.#write(callSid, deps.calls.saveTurn(companyId, callSid, turn))
+      },
+      onLearning: (companyId, callSid, turn, learning) => this.#write(callSid, this.#learn(companyId, callSid, turn, learning)),
+      onAction: (_companyId, callSid, action) => this.registry.decide(callSid, action),
+      onError: (companyId, callSid, error) => logger.error({ companyId, callSid, error: String(error) }, 'turn failed'),
+    }
+  }
+
+  async #begin(leg: CallLeg, agentId: string, agentVersion: number, startedAt: string): Promise<void> {
+    const { companyId, callSid, from, to } = leg.start
+    if ((await this.#deps.calls.get(companyId, callSid)) !== null) {
+      await this.#deps.calls.update(companyId, callSid, { outcome: 'in-progress', endedAt: null })
+      return
+    }
+    await this.#deps.calls.begin(companyId, {
+      companyId,
+      callSid,
+      agentId,
+      agentVersion,
+      from,
+      to,
+      startedAt,
+      endedAt: null,
+      outcome: 'in-progress',
+      carrierStatus: null,
+      durationSeconds: null,
+      streamErrors: [],
+      lostFrameCount: 0,
+    })
+  }
+
+  async #finish(leg: CallLeg, outcome: CallOutcome): Promise<void> {
+    const { companyId, callSid } = leg.start
+    const endedAt = this.#deps.clock.wallTime().toISOString()
+    try {
+      await this.#deps.calls.update(companyId, callSid, { outcome, endedAt, lostFrameCount: leg.lostFrameCount })
+    } catch (error) {
+      this.#deps.logger.error({ companyId, callSid, error: String(error) }, 'call record not written')
+    }
+  }
+
+  async #learn(companyId: string, callSid: string, turn: number, learning: LearningRecord): Promise<void> {
+    await this.#deps.recordLearning(companyId, learning)
+    if (!learning.gap) return
+    const wallTime = this.#deps.clock.wallTime()
+    await this.#deps.calls.saveGap(companyId, {
+      id: uuidv7(wallTime),
+      companyId,
+      callSid,
+      turn,
+      question: learning.question,
+      askedAt: wallTime.toISOString(),
+      solvedByEntryId: null,
+    })
+  }
+
+  async #earlierTurns(companyId: string, callSid: string, signal: AbortSignal): Promise<readonly TurnRecord[]> {
+    try {
+      return await this.#deps.calls.turns(companyId, callSid, signal)
+    } catch (error) {
+      if (isClientsViaError(error)) return []
+      throw error
+    }
+  }
+
+  /** Records are written beside the call, never in its way; a failed one is logged and the call goes on. */
+  #write(callSid: string, write: Promise<void>): void {
+    const pending = this.#writes.get(callSid) ?? new Set()
+    this.#writes.set(callSid, pending)
+    const settled: Promise<void> = write
+      .catch((error: unknown) => this.#deps.logger.error({ callSid, error: String(error) }, 'record not written'))
+      .finally(() => pending.delete(settled))
+    pending.add(settled)
+  }
+
+  async #settleWrites(callSid: string): Promise<void> {
+    const pending = this.#writes.get(callSid)
+    while (pending !== undefined && pending.size > 0) await Promise.all(pending)
+    this.#writes.delete(callSid)
+  }
+
+  async #expireAdmission(callSid: string): Promise<void> {
+    try {
+      await this.#deps.clock.sleep(ADMISSION_MS, this.#deps.scope.signal)
+    } catch {
+      return
+    }
+    this.registry.forget(callSid)
+  }
+}
+
+function outcomeOf(end: ConversationEnd): CallOutcome {
+  switch (end.action?.kind) {
+    case 'transfer':
+      return 'transferred'
+    case 'voicemail':
+      return 'voicemail'
+    case 'hang-up':
+      return 'completed'
+    case undefined:
+      return end.legEnd === 'connection-lost' ? 'connection-lost' : 'caller-hung-up'
+  }
+}
+
+function exchangesOf(turns: readonly TurnRecord[]): Exchange[] {
+  const exchanges = turns.flatMap((turn): Exchange[] => [
+    ...(turn.heard === '' ? [] : [{ who: 'caller' as const, text: turn.heard }]),
+    ...(turn.delivered === '' ? [] : [{ who: 'agent' as const, text: turn.delivered }]),
+  ])
+  return exchanges.slice(-MAX_CARRIED_EXCHANGES)
+}

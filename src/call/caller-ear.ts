@@ -1,0 +1,218 @@
+import { FRAME_MS, type AudioFrame } from '../audio/frame.ts'
+import { levelDb } from '../audio/level.ts'
+import { decodeMulaw } from '../audio/g711.ts'
+import type { VoiceActivityEngine, VoiceActivitySession } from '../audio/voice-activity.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Expectation } from '../core/expectation.ts'
+import { Scope } from '../core/scope.ts'
+import type { Transcriber, TranscriberOptions, TranscriptEvent, TranscriptionSession } from '../transcription/transcriber.ts'
+import type { InterruptionDecision, InterruptionDetector, InterruptionSignal } from '../turn-taking/interruption.ts'
+import type { SpeechSignal, TurnDecision, TurnDetector } from '../turn-taking/turn-detector.ts'
+import type { CallLeg } from './call-leg.ts'
+
+/** Tells the caller's own voice from the agent's, coming back over the line. Media-clock milliseconds. */
+export interface EchoGuard {
+  sent(samples: Int16Array, heardAtMs: number): void
+  heard(samples: Int16Array, atMs: number): 'caller' | 'echo' | 'unknown'
+}
+
+export type EarDeps = Readonly<{
+  clock: Clock
+  leg: CallLeg
+  voiceActivity: VoiceActivityEngine
+  transcriber: Transcriber
+  detector: TurnDetector
+  interruption: InterruptionDetector
+  echo: EchoGuard
+  /** Corrects what the recogniser tends to mishear at this company. */
+  correct: (text: string) => string
+}>
+
+export type EarListener = Readonly<{
+  turn: (decision: TurnDecision) => void
+  interruption: (decision: InterruptionDecision) => void
+  /** The caller's utterance has new words. */
+  words: (transcript: Heard) => void
+  lost: () => void
+}>
+
+export type Heard = Readonly<{ utterance: number; text: string; audioEndMs: number; final: boolean }>
+
+/** For the flight recorder: everything the pure detectors were told and what they said. */
+export type EarEvidence =
+  | Readonly<{ detector: 'turn'; signal: SpeechSignal; decisions: readonly TurnDecision[] }>
+  | Readonly<{ detector: 'interruption'; signal: InterruptionSignal; decisions: readonly InterruptionDecision[] }>
+
+/**
+ * Everything that listens to one caller: level, voice activity, recogniser, turn detector, interruption, echo. Drives the pure
+ * detectors from the media clock and reports their decisions in order.
+ */
+export class CallerEar {
+  readonly #deps: EarDeps
+  readonly #listener: EarListener
+  readonly #evidence: ((evidence: EarEvidence) => void) | null
+  readonly #scope: Scope
+  readonly #session: TranscriptionSession
+  readonly #voice: VoiceActivitySession
+  #heard: Heard = { utterance: 0, text: '', audioEndMs: 0, final: false }
+  #agentAudible = false
+  #wakeScope: Scope | null = null
+  #wakeArmedForMs: number | null = null
+
+  constructor(deps: EarDeps, options: TranscriberOptions, listener: EarListener, scope: Scope, evidence: ((evidence: EarEvidence) => void) | null) {
+    this.#deps = deps
+    this.#listener = listener
+    this.#scope = scope
+    this.#evidence = evidence
+    this.#session = deps.transcriber.open(options, scope.signal)
+    this.#voice = deps.voiceActivity.open((voice) => this.#tellTurn({ kind: 'voice', atMs: voice.mediaMs, probability: voice.probability }))
+    void this.#readTranscripts()
+  }
+
+  /** The current utterance, as far as it is known. */
+  get heard(): Heard {
+    return this.#heard
+  }
+
+  get speaking(): boolean {
+    return this.#deps.detector.speaking
+  }
+
+  frame(frame: AudioFrame): void {
+    const atMs = frame.mediaMs + FRAME_MS
+    this.#session.push(frame)
+    this.#voice.push(frame)
+    const echo = this.#agentAudible && this.#deps.echo.heard(frame.samples, frame.mediaMs) === 'echo'
+    this.#tellTurn({ kind: 'energy', atMs, energyDb: levelDb(frame.samples), echo })
+    if (!this.#agentAudible) return
+    const { speaking, speakingSinceMs } = this.#deps.detector
+    this.#tellInterruption({ kind: 'caller-frame', atMs, accepted: speaking && !echo, ...(speakingSinceMs === null ? {} : { sinceMs: speakingSinceMs }) })
+  }
+
+  agentAudible(generation: number): void {
+    const atMs = this.#deps.leg.mediaNowMs()
+    this.#agentAudible = true
+    this.#session.endUtterance(atMs)
+    this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false }
+    this.#tellTurn({ kind: 'agent', state: 'audible', atMs })
+    this.#tellInterruption({ kind: 'agent-audible', atMs, generation })
+  }
+
+  agentSilent(): void {
+    if (!this.#agentAudible) return
+    const atMs = this.#deps.leg.mediaNowMs()
+    this.#agentAudible = false
+    this.#tellTurn({ kind: 'agent', state: 'silent', atMs })
+    this.#tellInterruption({ kind: 'agent-silent', atMs })
+  }
+
+  /** An utterance that was an acknowledgement, or noise: what comes next is new. */
+  dropUtterance(): void {
+    const atMs = this.#deps.leg.mediaNowMs()
+    this.#session.endUtterance(atMs)
+    this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false }
+  }
+
+  agentSent(mulaw: Uint8Array, heardAtMs: number): void {
+    this.#deps.echo.sent(decodeMulaw(mulaw), heardAtMs)
+  }
+
+  expect(expectation: Expectation): void {
+    this.#tellTurn({ kind: 'expect', expectation })
+  }
+
+  async close(): Promise<void> {
+    this.#wakeScope?.end('closed')
+    this.#voice.close()
+    await this.#session.close()
+  }
+
+  #tellTurn(signal: SpeechSignal): void {
+    if (this.#scope.ended) return
+    const decisions = this.#deps.detector.observe(signal)
+    this.#evidence?.({ detector: 'turn', signal, decisions })
+    for (const decision of decisions) {
+      this.#hint(decision)
+      this.#listener.turn(decision)
+    }
+    this.#armWake()
+  }
+
+  #tellInterruption(signal: InterruptionSignal): void {
+    if (this.#scope.ended) return
+    const decisions = this.#deps.interruption.observe(signal)
+    this.#evidence?.({ detector: 'interruption', signal, decisions })
+    for (const decision of decisions) this.#listener.interruption(decision)
+  }
+
+  #hint(decision: TurnDecision): void {
+    switch (decision.kind) {
+      case 'speech-started':
+        this.#session.hint({ kind: 'speech-started', mediaMs: decision.firstVoicedMs })
+        return
+      case 'speech-paused':
+        this.#session.hint({ kind: 'speech-paused', lastVoicedMs: decision.lastVoicedMs })
+        return
+      case 'speech-resumed':
+        this.#session.hint({ kind: 'speech-resumed', mediaMs: decision.atMs })
+        return
+      case 'speculate':
+      case 'retract':
+      case 'commit':
+      case 'cut-in':
+        return
+    }
+  }
+
+  /** One pending tick at a time, only while the detector wants one. Frames usually come first. */
+  #armWake(): void {
+    const wakeAtMs = this.#deps.detector.wakeAtMs
+    if (wakeAtMs === this.#wakeArmedForMs) return
+    this.#wakeScope?.end('re-armed')
+    this.#wakeScope = null
+    this.#wakeArmedForMs = wakeAtMs
+    if (wakeAtMs === null) return
+    const scope = new Scope(this.#scope)
+    this.#wakeScope = scope
+    const waitMs = this.#deps.leg.instantOf(wakeAtMs) - this.#deps.clock.now()
+    void this.#deps.clock.sleep(waitMs, scope.signal).then(
+      () => {
+        scope.end('woken')
+        this.#wakeArmedForMs = null
+        this.#tellTurn({ kind: 'tick', atMs: Math.max(wakeAtMs, this.#deps.leg.mediaNowMs()) })
+      },
+      () => undefined,
+    )
+  }
+
+  async #readTranscripts(): Promise<void> {
+    try {
+      for await (const event of this.#session.events) this.#take(event)
+    } catch {
+      // The session is gone for good; its failover has already been tried. Turns now end without words and say so.
+      if (!this.#scope.ended) this.#listener.lost()
+    }
+  }
+
+  #take(event: TranscriptEvent): void {
+    if (this.#scope.ended) return
+    switch (event.kind) {
+      case 'lost':
+        if (event.utterance === this.#heard.utterance) this.#listener.lost()
+        return
+      case 'turn-hint':
+        this.#tellTurn({ kind: 'turn-hint', hint: event.hint, confidence: event.confidence, atMs: event.mediaMs })
+        return
+      case 'transcript': {
+        // A late word about an utterance that is over belongs to nobody.
+        if (event.utterance !== this.#heard.utterance) return
+        const text = this.#deps.correct(event.text)
+        this.#heard = { utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final }
+        this.#tellTurn({ kind: 'transcript', text, audioEndMs: event.audioEndMs, final: event.final })
+        if (this.#agentAudible) this.#tellInterruption({ kind: 'words', atMs: this.#deps.leg.mediaNowMs(), text })
+        this.#listener.words(this.#heard)
+        return
+      }
+    }
+  }
+}

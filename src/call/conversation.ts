@@ -1,0 +1,549 @@
+import type { VoiceActivityEngine } from '../audio/voice-activity.ts'
+import { later, type Clock, type Instant } from '../core/clock.ts'
+import { OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
+import { StageRecorder, type LatencyBudget } from '../core/latency-budget.ts'
+import { Scope } from '../core/scope.ts'
+import type { SpeakableText } from '../core/speakable-text.ts'
+import type { CompanyContext } from '../response/company-context.ts'
+import { INITIAL_DIALOGUE, type DialogueState } from '../response/dialogue.ts'
+import type { CallAction, LearningRecord, Responder, TurnInput } from '../response/responder.ts'
+import type { CompanyVoice } from '../synthesis/synthesizer.ts'
+import type { Transcriber } from '../transcription/transcriber.ts'
+import type { InterruptionDecision, InterruptionDetector } from '../turn-taking/interruption.ts'
+import type { TurnDecision, TurnDetector, TurnPreset } from '../turn-taking/turn-detector.ts'
+import type { CallLeg, LegEnd } from './call-leg.ts'
+import type { TurnRecord } from './call-record.ts'
+import { CallerEar, type EarEvidence, type EchoGuard, type Heard } from './caller-ear.ts'
+import type { WordsHeard } from './playout-position.ts'
+import { Reply, type ReplyEnd } from './reply.ts'
+import { TurnLog } from './turn-log.ts'
+
+/** Words that come this close to the end of what the agent says are an answer to it, not talk over it. */
+const ANSWER_OVERLAP_MS = 1500
+/** Keys of one entry come faster than this; the entry is over after it. */
+const DTMF_GATHER_MS = 2500
+const MAX_DTMF_DIGITS = 32
+/** How long a committed turn waits for the recogniser's words before it is answered as not understood. */
+const TRANSCRIPT_PATIENCE_MS = 3000
+/** Silence prompts wait this long after the caller asked us to hold. */
+const HOLD_SILENCE_MS = 60_000
+/** After the last words nobody may hang the line up forever on a lost mark. */
+const HANG_UP_GRACE_MS = 300
+
+export type ConversationDeps = Readonly<{
+  clock: Clock
+  voiceActivity: VoiceActivityEngine
+  transcriber: Transcriber
+  responder: Responder
+  createTurnDetector: (preset: TurnPreset) => TurnDetector
+  createInterruptionDetector: () => InterruptionDetector
+  createEchoGuard: () => EchoGuard
+  wordsHeard: WordsHeard
+  correct: (context: CompanyContext, text: string) => string
+  lines: (context: CompanyContext) => Readonly<{ stall: readonly SpeakableText[]; apology: SpeakableText }>
+  voice: (context: CompanyContext) => CompanyVoice
+  budget: LatencyBudget
+  /** Called as each turn ends; must not throw. */
+  onTurn: (companyId: string, callSid: string, turn: TurnRecord) => void
+  onLearning: (companyId: string, callSid: string, turn: number, learning: LearningRecord) => void
+  /** The agent has decided how the call goes on; told before the stream ends. */
+  onAction: (companyId: string, callSid: string, action: CallAction) => void
+  /** A defect that was survived. */
+  onError: (companyId: string, callSid: string, error: unknown) => void
+  onEvidence?: (companyId: string, callSid: string, evidence: EarEvidence) => void
+}>
+
+export type ConversationEnd = Readonly<{ legEnd: LegEnd; action: CallAction | null; turns: number }>
+
+export type Exchange = Readonly<{ who: 'caller' | 'agent'; text: string }>
+
+type Commit = Extract<TurnDecision, { kind: 'commit' }>
+type Speculation = { readonly text: string; readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder }
+type ActiveTurn = { readonly log: TurnLog; readonly reply: Reply; readonly scope: Scope }
+
+/** One call, from the first frame to the last. States in words: it listens, it prepares, it speaks, it is held. */
+export class Conversation {
+  readonly #deps: ConversationDeps
+  readonly #leg: CallLeg
+  readonly #context: CompanyContext
+  readonly #scope: Scope
+  readonly #ear: CallerEar
+  readonly #history: Exchange[]
+  #dialogue: DialogueState = INITIAL_DIALOGUE
+  #expectation: Expectation = OPEN_EXPECTATION
+  #turnCount: number
+  #generation = 0
+  #speculation: Speculation | null = null
+  #speculationsStarted = 0
+  #speculationsWasted = 0
+  #active: ActiveTurn | null = null
+  /** A commit whose words have not come yet. */
+  #awaitingWords: Readonly<{ commit: Commit; scope: Scope; finish: (outcome?: 'done' | 'cut-off') => void; stages: StageRecorder }> | null = null
+  /** A commit that came while the agent was finishing its sentence. */
+  #afterReply: Commit | null = null
+  /** What was answered before we knew that the caller had not finished. */
+  #mergePrefix = ''
+  #lostWords = false
+  #quiet: Scope | null = null
+  #silencePrompts = 0
+  #dtmf = ''
+  #dtmfScope: Scope | null = null
+  #agentSilentAt: Instant
+  #finalAction: CallAction | null = null
+
+  constructor(deps: ConversationDeps, leg: CallLeg, context: CompanyContext, parent: Scope, earlier: readonly Exchange[], firstTurn: number) {
+    this.#deps = deps
+    this.#leg = leg
+    this.#context = context
+    this.#scope = new Scope(parent)
+    this.#history = [...earlier]
+    this.#turnCount = firstTurn
+    this.#agentSilentAt = deps.clock.now()
+    const evidence = deps.onEvidence
+    this.#ear = new CallerEar(
+      {
+        clock: deps.clock,
+        leg,
+        voiceActivity: deps.voiceActivity,
+        transcriber: deps.transcriber,
+        detector: deps.createTurnDetector(context.agent.speech.preset),
+        interruption: deps.createInterruptionDetector(),
+        echo: deps.createEchoGuard(),
+        correct: (text) => deps.correct(context, text),
+      },
+      {
+        companyId: context.company.id,
+        callId: leg.start.callSid,
+        language: context.agent.personality.language,
+        vocabulary: context.company.vocabulary,
+      },
+      {
+        turn: (decision) => this.#onTurnDecision(decision),
+        interruption: (decision) => this.#onInterruption(decision),
+        words: (heard) => this.#onWords(heard),
+        lost: () => {
+          this.#lostWords = true
+        },
+      },
+      this.#scope,
+      evidence === undefined ? null : (item) => evidence(context.company.id, leg.start.callSid, item),
+    )
+  }
+
+  /** Runs until the leg ends. Everything it started is over when it resolves. */
+  async run(): Promise<ConversationEnd> {
+    try {
+      this.#startTurn({ kind: 'answered', resumed: this.#leg.start.resumed }, null)
+      this.#limitDuration()
+      for await (const event of this.#leg.events) {
+        if (this.#scope.ended) break
+        switch (event.kind) {
+          case 'audio':
+            this.#ear.frame(event.frame)
+            break
+          case 'dtmf':
+            this.#onDigit(event.digit)
+            break
+          case 'mark':
+            this.#active?.reply.onMark(event.name, event.cleared)
+            break
+        }
+      }
+    } finally {
+      this.#abandonSpeculation()
+      if (this.#active !== null) this.#close(this.#active, [])
+      this.#scope.end('the call is over')
+      await this.#ear.close()
+    }
+    return { legEnd: await this.#leg.ended, action: this.#finalAction, turns: this.#turnCount }
+  }
+
+  get callSid(): string {
+    return this.#leg.start.callSid
+  }
+
+  /** Another stream of the same call has taken over, or the server stops. */
+  end(): void {
+    this.#leg.hangUp()
+  }
+
+  #onTurnDecision(decision: TurnDecision): void {
+    switch (decision.kind) {
+      case 'speech-started':
+      case 'speech-resumed':
+        this.#endQuiet()
+        this.#mergeUnheardReply()
+        return
+      case 'speech-paused':
+        // If it was only noise no commit follows, and somebody has to ask again.
+        if (this.#active === null && this.#awaitingWords === null) this.#armQuiet()
+        return
+      case 'speculate':
+        this.#speculate(decision.text)
+        return
+      case 'retract':
+        this.#abandonSpeculation()
+        this.#mergeUnheardReply()
+        if (this.#active === null && !this.#ear.speaking) this.#armQuiet()
+        return
+      case 'cut-in':
+        this.#mergePrefix = this.#lastCallerText()
+        return
+      case 'commit':
+        this.#onCommit(decision)
+        return
+    }
+  }
+
+  #onCommit(commit: Commit): void {
+    const active = this.#active
+    if (active !== null && active.reply.audibleAt !== null) {
+      // Talk over the agent that did not take the turn. Close to the end of what it says, it is the answer.
+      const answers = active.reply.unsentMs + this.#leg.bufferedMs <= ANSWER_OVERLAP_MS
+      if (answers || !this.#context.agent.speech.bargeIn) this.#afterReply = commit
+      else this.#dropUtterance()
+      return
+    }
+    const heard = this.#ear.heard
+    const text = commit.text !== '' ? commit.text : heard.text
+    const wordsAreIn = heard.final || heard.audioEndMs >= commit.lastVoicedMs - 200
+    if (text === '' && this.#lostWords) this.#startTurn({ kind: 'inaudible' }, commit)
+    else if (wordsAreIn) this.#commitWords(text, commit, null)
+    else this.#awaitWords(commit)
+  }
+
+  #commitWords(text: string, commit: Commit, waited: StageRecorder | null): void {
+    const whole = this.#withPrefix(text)
+    this.#lostWords = false
+    this.#startTurn(whole === '' ? { kind: 'inaudible' } : { kind: 'speech', text: whole }, commit, waited)
+  }
+
+  #withPrefix(text: string): string {
+    return [this.#mergePrefix, text].filter((part) => part !== '').join(' ')
+  }
+
+  #dropUtterance(): void {
+    this.#mergePrefix = ''
+    this.#ear.dropUtterance()
+  }
+
+  #awaitWords(commit: Commit): void {
+    this.#awaitingWords?.scope.end('superseded')
+    const scope = new Scope(this.#scope)
+    const stages = new StageRecorder(this.#deps.clock)
+    this.#awaitingWords = { commit, scope, stages, finish: stages.start('transcript') }
+    void this.#deps.clock.sleep(TRANSCRIPT_PATIENCE_MS, scope.signal).then(
+      () => this.#wordsAreIn('cut-off'),
+      () => undefined,
+    )
+  }
+
+  #onWords(heard: Heard): void {
+    const awaiting = this.#awaitingWords
+    if (awaiting !== null && (heard.final || heard.audioEndMs >= awaiting.commit.lastVoicedMs - 200)) this.#wordsAreIn('done')
+  }
+
+  #wordsAreIn(outcome: 'done' | 'cut-off'): void {
+    const awaiting = this.#awaitingWords
+    if (awaiting === null) return
+    this.#awaitingWords = null
+    awaiting.finish(outcome)
+    awaiting.scope.end('words are in')
+    this.#commitWords(this.#ear.heard.text, awaiting.commit, awaiting.stages)
+  }
+
+  /** The caller went on before the reply could be heard: nothing was said, so nothing is lost. */
+  #mergeUnheardReply(): void {
+    if (this.#awaitingWords !== null) {
+      this.#awaitingWords.scope.end('the caller went on')
+      this.#awaitingWords.finish('cut-off')
+      this.#awaitingWords = null
+    }
+    const active = this.#active
+    if (active === null || active.reply.audibleAt !== null) return
+    if (active.log.input.kind === 'answered' || active.log.input.kind === 'dtmf') return
+    active.scope.end('the caller went on')
+    this.#active = null
+    this.#speculationsWasted += 1
+    this.#turnCount -= 1
+  }
+
+  #speculate(text: string): void {
+    if (this.#active !== null) return
+    const whole = this.#withPrefix(text)
+    if (whole === '') return
+    if (this.#speculation !== null) {
+      if (sameWords(this.#speculation.text, whole)) return
+      this.#abandonSpeculation()
+    }
+    const scope = new Scope(this.#scope)
+    const stages = new StageRecorder(this.#deps.clock)
+    const dueBy = later(this.#deps.clock.now(), this.#deps.budget.stallAfterMs)
+    const reply = this.#prepare({ kind: 'speech', text: whole }, scope, stages, dueBy, this.#turnCount)
+    this.#speculationsStarted += 1
+    this.#speculation = { text: whole, reply, scope, stages }
+  }
+
+  #abandonSpeculation(): void {
+    if (this.#speculation === null) return
+    this.#speculation.scope.end('the words changed')
+    this.#speculation = null
+    this.#speculationsWasted += 1
+  }
+
+  #prepare(input: TurnInput, scope: Scope, stages: StageRecorder, firstPartBy: Instant, turn: number): Reply {
+    const deps = this.#deps
+    const context = this.#context
+    const lines = deps.lines(context)
+    const generation = ++this.#generation
+    const reply = new Reply(
+      generation,
+      {
+        clock: deps.clock,
+        leg: this.#leg,
+        voice: deps.voice(context),
+        voiceSettings: { id: context.agent.voice.id, speed: context.agent.voice.speed },
+        wordsHeard: deps.wordsHeard,
+        stallLines: lines.stall,
+        apology: lines.apology,
+        onSent: (mulaw, heardAtMs) => this.#ear.agentSent(mulaw, heardAtMs),
+        onAudible: () => this.#onAudible(reply),
+      },
+      scope,
+      stages,
+    )
+    const parts = deps.responder.respond(
+      {
+        companyId: context.company.id,
+        callId: this.#leg.start.callSid,
+        turn,
+        input,
+        context,
+        dialogue: this.#dialogue,
+        history: [...this.#history],
+        from: this.#leg.start.from,
+        wallTime: deps.clock.wallTime(),
+        clock: deps.clock,
+        firstPartBy,
+        stages,
+      },
+      scope.signal,
+    )
+    void reply.prepare(parts)
+    return reply
+  }
+
+  /** From here on the turn is the agent's, and it will be answered. */
+  #startTurn(input: TurnInput, commit: Commit | null, waited: StageRecorder | null = null): void {
+    if (this.#scope.ended || this.#finalAction !== null) return
+    this.#endQuiet()
+    this.#interruptActive('superseded')
+    const now = this.#deps.clock.now()
+    const lastVoicedAt = commit === null ? now : latest(this.#leg.instantOf(commit.lastVoicedMs), this.#agentSilentAt)
+    const stallAt = later(lastVoicedAt, (commit?.patienceMs ?? 0) + this.#deps.budget.stallAfterMs)
+    const turn = this.#turnCount++
+    if (turn >= this.#context.company.limits.turnsPerCall) {
+      this.#act({ kind: 'hang-up', reason: 'limit' })
+      return
+    }
+    const speculation = this.#speculation
+    const used = speculation !== null && input.kind === 'speech' && sameWords(speculation.text, input.text)
+    if (!used) this.#abandonSpeculation()
+    this.#speculation = null
+    const scope = used ? speculation.scope : new Scope(this.#scope)
+    const stages = used ? speculation.stages : (waited ?? new StageRecorder(this.#deps.clock))
+    if (used && waited !== null) stages.adopt(waited.spans)
+    const reply = used ? speculation.reply : this.#prepare(input, scope, stages, stallAt, turn)
+    const log = new TurnLog({
+      turn,
+      input,
+      startedAt: this.#deps.clock.wallTime().toISOString(),
+      stages,
+      lastVoicedAt,
+      // A turn whose words were late was committed when the detector said so; the wait for words is a stage of its own.
+      committedAt: commit === null ? now : latest(lastVoicedAt, this.#leg.instantOf(commit.atMs)),
+      commit,
+      speculation: { started: this.#speculationsStarted, wasted: this.#speculationsWasted, used },
+    })
+    this.#speculationsStarted = 0
+    this.#speculationsWasted = 0
+    if (input.kind !== 'silence') this.#silencePrompts = 0
+    const active: ActiveTurn = { log, reply, scope }
+    this.#active = active
+    void reply.speak(stallAt).then(
+      (end) => this.#onReplyEnd(active, end),
+      (error: unknown) => {
+        // A defect in speaking must not leave the caller with a silent line.
+        this.#deps.onError(this.#context.company.id, this.callSid, error)
+        this.#onReplyEnd(active, { kind: 'finished', actions: [] })
+      },
+    )
+  }
+
+  /** The first sound is on the wire: what the caller said is now answered, and what was decided is now true. */
+  #onAudible(reply: Reply): void {
+    const active = this.#active
+    if (active === null || active.reply !== reply) return
+    this.#mergePrefix = ''
+    if (active.log.heard !== '') this.#history.push({ who: 'caller', text: active.log.heard })
+    this.#ear.agentAudible(reply.generation)
+  }
+
+  #onReplyEnd(active: ActiveTurn, end: ReplyEnd): void {
+    if (this.#active !== active || end.kind === 'interrupted') return
+    this.#active = null
+    this.#mergePrefix = ''
+    this.#close(active, end.actions)
+    this.#fallSilent()
+    this.#expectation = active.reply.expectation ?? OPEN_EXPECTATION
+    this.#ear.expect(this.#expectation)
+    const action = end.actions.at(-1)
+    if (action !== undefined) {
+      this.#act(action)
+      return
+    }
+    const waiting = this.#afterReply
+    this.#afterReply = null
+    if (waiting !== null) this.#onCommit(waiting)
+    else this.#armQuiet()
+  }
+
+  /** Books a turn: record, history, dialogue, learning. Once. */
+  #close(active: ActiveTurn, actions: readonly CallAction[], unplayedMs = this.#leg.bufferedMs): void {
+    const { reply, log } = active
+    const delivered = reply.delivered(unplayedMs)
+    if (delivered !== '') this.#history.push({ who: 'agent', text: delivered })
+    if (reply.dialogue !== null) this.#dialogue = reply.dialogue
+    this.#deps.onTurn(this.#context.company.id, this.callSid, log.record(reply, delivered, actions, this.#deps.budget))
+    for (const learning of reply.learning) this.#deps.onLearning(this.#context.company.id, this.callSid, log.turn, learning)
+    active.scope.end('the turn is over')
+  }
+
+  #onInterruption(decision: InterruptionDecision): void {
+    const active = this.#active
+    if (active === null || !this.#context.agent.speech.bargeIn) return
+    switch (decision.kind) {
+      case 'hold':
+        active.reply.hold()
+        return
+      case 'resume':
+        active.reply.resume()
+        return
+      case 'yield':
+        this.#yield(active, decision.rule, decision.atMs)
+        return
+    }
+  }
+
+  /** The turn is the caller's. Nothing of this reply is sent from here on. */
+  #yield(active: ActiveTurn, rule: string, atMs: number): void {
+    this.#active = null
+    this.#afterReply = null
+    const { unplayedMs } = this.#leg.clear(this.#generation + 1)
+    active.log.interruption = { atMs, heardMs: Math.max(0, active.reply.sentMs - unplayedMs), rule }
+    this.#close(active, [], unplayedMs)
+    this.#fallSilent()
+    this.#expectation = OPEN_EXPECTATION
+    this.#ear.expect(this.#expectation)
+    if (!this.#ear.speaking) this.#armQuiet()
+  }
+
+  #fallSilent(): void {
+    this.#agentSilentAt = this.#deps.clock.now()
+    this.#ear.agentSilent()
+  }
+
+  #interruptActive(rule: string): void {
+    if (this.#active !== null) this.#yield(this.#active, rule, this.#leg.mediaNowMs())
+  }
+
+  #act(action: CallAction): void {
+    this.#finalAction = action
+    this.#deps.onAction(this.#context.company.id, this.callSid, action)
+    void this.#deps.clock.sleep(HANG_UP_GRACE_MS, this.#scope.signal).then(
+      () => this.#leg.hangUp(),
+      () => undefined,
+    )
+  }
+
+  #onDigit(digit: string): void {
+    const speech = this.#context.agent.speech
+    const speaking = this.#active !== null && this.#active.reply.audibleAt !== null
+    if (speaking && !speech.dtmfInterrupts) return
+    this.#endQuiet()
+    const wanted = this.#expectation.kind === 'digits' ? this.#expectation.count : 1
+    if (speaking && this.#active !== null) this.#yield(this.#active, 'key pressed', this.#leg.mediaNowMs())
+    this.#dtmfScope?.end('another key')
+    this.#dtmfScope = null
+    if (digit !== '#' || wanted === 1) this.#dtmf += digit
+    if (this.#dtmf.length >= Math.min(wanted, MAX_DTMF_DIGITS) || (digit === '#' && wanted > 1)) {
+      this.#enterDigits()
+      return
+    }
+    const scope = new Scope(this.#scope)
+    this.#dtmfScope = scope
+    void this.#deps.clock.sleep(DTMF_GATHER_MS, scope.signal).then(
+      () => {
+        scope.end('entry over')
+        this.#enterDigits()
+      },
+      () => undefined,
+    )
+  }
+
+  #enterDigits(): void {
+    const digits = this.#dtmf
+    this.#dtmf = ''
+    this.#dtmfScope = null
+    if (digits !== '') this.#startTurn({ kind: 'dtmf', digits }, null)
+  }
+
+  /** Nobody speaks: after a while, ask. */
+  #armQuiet(): void {
+    this.#endQuiet()
+    const scope = new Scope(this.#scope)
+    this.#quiet = scope
+    const waitMs = this.#dialogue.onHold ? HOLD_SILENCE_MS : this.#context.agent.speech.silencePromptAfterMs
+    void this.#deps.clock.sleep(waitMs, scope.signal).then(
+      () => {
+        this.#endQuiet()
+        this.#silencePrompts += 1
+        this.#startTurn({ kind: 'silence', count: this.#silencePrompts }, null)
+      },
+      () => undefined,
+    )
+  }
+
+  #endQuiet(): void {
+    this.#quiet?.end('somebody speaks')
+    this.#quiet = null
+  }
+
+  #limitDuration(): void {
+    const limitMs = this.#context.company.limits.callMinutes * 60_000
+    void this.#deps.clock.sleep(limitMs, this.#scope.signal).then(
+      () => {
+        this.#act({ kind: 'hang-up', reason: 'limit' })
+      },
+      () => undefined,
+    )
+  }
+
+  #lastCallerText(): string {
+    for (let index = this.#history.length - 1; index >= 0; index--) {
+      const exchange = this.#history[index]
+      if (exchange?.who === 'caller') return exchange.text
+    }
+    return ''
+  }
+}
+
+function latest(a: Instant, b: Instant): Instant {
+  return a > b ? a : b
+}
+
+/** Punctuation and case come and go between two decodes of the same words. */
+function sameWords(a: string, b: string): boolean {
+  const plain = (text: string): string => text.toLowerCase().replace(/[^a-z0-9' ]+/g, ' ').replace(/\s+/g, ' ').trim()
+  return plain(a) === plain(b)
+}
