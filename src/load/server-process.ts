@@ -1,0 +1,117 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Clock } from '../core/clock.ts'
+import { ClientsViaError } from '../core/errors.ts'
+
+/** A cold start loads the recogniser and the voice; 5 s is promised, a busy machine gets four times as long. */
+const READY_TIMEOUT_MS = 20_000
+const READY_POLL_MS = 50
+/** The server drains its calls for a few seconds, then is ended. */
+const STOP_TIMEOUT_MS = 8000
+/** The end of the server's log: what a person needs to see when it did not come up. */
+const KEPT_LOG_CHARS = 4000
+
+export type ServerProcess = Readonly<{
+  url: string
+  dataDir: string
+  readyInMs: number
+  /** What the server printed last. */
+  log: () => string
+  /** Ends it, and removes its data folder when that was made for it. */
+  stop: (signal: AbortSignal) => Promise<void>
+}>
+
+/** Starts this repository's server on a free loopback port and waits until it takes calls. */
+export async function startServer(
+  clock: Clock,
+  options: Readonly<{ dataDir?: string; authToken?: string | null; environment?: Readonly<Record<string, string>> }>,
+  signal: AbortSignal,
+): Promise<ServerProcess> {
+  const startedAt = clock.now()
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'clientsvia-')))
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../main.ts')], {
+    env: {
+      ...process.env,
+      PORT: String(port),
+      HOST: '127.0.0.1',
+      PUBLIC_BASE_URL: url,
+      DATA_DIR: dataDir,
+      DEMO_COMPANIES: 'true',
+      LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
+      ...(options.authToken === undefined || options.authToken === null ? {} : { TWILIO_AUTH_TOKEN: options.authToken }),
+      ...options.environment,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let log = ''
+  const keep = (chunk: Buffer): void => {
+    log = (log + chunk.toString()).slice(-KEPT_LOG_CHARS)
+  }
+  child.stdout.on('data', keep)
+  child.stderr.on('data', keep)
+  let exit: string | null = null
+  const exited = new Promise<void>((resolve) => {
+    child.once('error', (error) => {
+      exit = error.message
+      resolve()
+    })
+    child.once('exit', (code, killedBy) => {
+      exit = killedBy ?? `exit status ${code}`
+      resolve()
+    })
+  })
+  const stop = async (stopSignal: AbortSignal): Promise<void> => {
+    if (exit === null) {
+      child.kill('SIGTERM')
+      await Promise.race([exited, clock.sleep(STOP_TIMEOUT_MS, stopSignal).catch(() => undefined)])
+      if (exit === null) child.kill('SIGKILL')
+      await exited
+    }
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+  }
+  try {
+    while (!(await isReady(url, signal))) {
+      if (exit !== null) throw new ClientsViaError('ENGINE_UNAVAILABLE', `the server ended before it was ready (${exit}):\n${log}`)
+      if (clock.now() - startedAt > READY_TIMEOUT_MS) {
+        throw new ClientsViaError('ENGINE_UNAVAILABLE', `the server was not ready within ${READY_TIMEOUT_MS / 1000} s:\n${log}`)
+      }
+      await clock.sleep(READY_POLL_MS, signal)
+    }
+  } catch (error) {
+    await stop(new AbortController().signal)
+    throw error
+  }
+  return { url, dataDir, readyInMs: clock.now() - startedAt, log: () => log, stop }
+}
+
+async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const response = await fetch(new URL('/readyz', url), { signal })
+    await response.arrayBuffer()
+    return response.status === 200
+  } catch {
+    signal.throwIfAborted()
+    // Refused: not listening yet.
+    return false
+  }
+}
+
+/** Asked of the system and given back: another process could take it in between, and then the server says so. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => {
+        if (address === null || typeof address === 'string') reject(new Error('no port was given'))
+        else resolve(address.port)
+      })
+    })
+  })
+}
