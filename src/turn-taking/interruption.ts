@@ -1,3 +1,6 @@
+import { ClientsViaError } from '../core/errors.ts'
+import { hasWords, isAcknowledgement, takesTheTurn } from './acknowledgements.ts'
+
 /**
  * Two-step interruption. Pure, like the turn detector: signals in, decisions out, media-clock milliseconds.
  * (Contract and implementation share this file: there is one implementation.)
@@ -26,3 +29,121 @@ export interface InterruptionDetector {
   observe(signal: InterruptionSignal): readonly InterruptionDecision[]
   readonly state: 'idle' | 'listening' | 'held'
 }
+
+/**
+ * About 200 ms of speech silence the agent, which keeps its place; words other than acknowledgements, or 700 ms of speech, take the
+ * turn; anything else gives it back. Speech counts from where it began, not from where it was recognised as speech.
+ * Rules carry their numbers ('speech 220 ms', 'words', 'stop-word', 'acknowledgement', 'no words 360 ms after'). Throws INVALID_INPUT naming the
+ * field when a time is not a number.
+ */
+export function createInterruptionDetector(): InterruptionDetector {
+  return new TwoStepInterruption()
+}
+
+/** Shorter speech is a cough or a click three times in four; longer and the caller hears the agent talk over them. */
+const HOLD_AFTER_MS = 200
+/** 35 of 100 back-channels on recorded calls last longer than 500 ms, 23 longer than 700; every real interruption does. */
+const YIELD_AFTER_MS = 700
+/** Speech whose words so far are all acknowledgements may last this long: "yeah yeah yeah". */
+const YIELD_AFTER_ACKNOWLEDGEMENT_MS = 1500
+/** Words need this much speech behind them, or the recogniser made them up from a click. Stop-words need none. */
+const WORDS_NEED_MS = 150
+/** A gap this long ends a stretch of speech; shorter ones are inside words. */
+const SPEECH_OVER_MS = 200
+/** The recogniser starts 100 ms after the speech and takes up to 250: later words may still take the turn, the reply goes on meanwhile. */
+const WORDS_WITHIN_MS = 360
+/** Words this long after the speech still belong to it. */
+const WORDS_BELONG_MS = 2000
+
+class TwoStepInterruption implements InterruptionDetector {
+  #state: 'idle' | 'listening' | 'held' = 'idle'
+  #nowMs = 0
+  #audibleMs = 0
+  #speech: { sinceMs: number; lastMs: number; speechMs: number } | null = null
+  #text = ''
+
+  get state(): 'idle' | 'listening' | 'held' {
+    return this.#state
+  }
+
+  observe(signal: InterruptionSignal): readonly InterruptionDecision[] {
+    if (!Number.isFinite(signal.atMs))
+      throw new ClientsViaError('INVALID_INPUT', `${signal.kind}.atMs must be a finite number`, { kind: signal.kind, field: 'atMs' })
+    this.#nowMs = Math.max(this.#nowMs, signal.atMs)
+    switch (signal.kind) {
+      case 'agent-audible':
+        // The next sentence of a reply is the same reply: what the caller has begun goes on counting.
+        if (this.#state === 'idle') this.#listen()
+        return []
+      case 'agent-silent':
+        this.#state = 'idle'
+        this.#forget()
+        return []
+      case 'caller-frame':
+        if (signal.accepted) this.#hear(signal)
+        return this.#decide()
+      case 'words':
+        this.#text = signal.text
+        return this.#decide()
+    }
+  }
+
+  #decide(): readonly InterruptionDecision[] {
+    if (this.#state === 'idle') return []
+    const speech = this.#speech
+    const speechMs = speech?.speechMs ?? 0
+    const yieldRule = this.#yieldRule(speechMs)
+    if (yieldRule !== null) {
+      this.#state = 'idle'
+      this.#forget()
+      return [{ kind: 'yield', atMs: this.#nowMs, speechMs, rule: yieldRule }]
+    }
+    if (speech === null) return []
+    const quietMs = this.#nowMs - speech.lastMs
+    if (this.#state === 'listening') {
+      if (quietMs > WORDS_BELONG_MS) this.#forget()
+      if (speechMs < HOLD_AFTER_MS || quietMs >= SPEECH_OVER_MS) return []
+      this.#state = 'held'
+      return [{ kind: 'hold', atMs: this.#nowMs, speechMs, rule: `speech ${Math.round(speechMs)} ms` }]
+    }
+    const acknowledged = isAcknowledgement(this.#text)
+    if (quietMs < (acknowledged ? SPEECH_OVER_MS : WORDS_WITHIN_MS)) return []
+    this.#state = 'listening'
+    return [{ kind: 'resume', atMs: this.#nowMs, rule: acknowledged ? 'acknowledgement' : `no words ${Math.round(quietMs)} ms after` }]
+  }
+
+  #yieldRule(speechMs: number): string | null {
+    if (takesTheTurn(this.#text)) return 'stop-word'
+    const acknowledged = isAcknowledgement(this.#text)
+    if (hasWords(this.#text) && !acknowledged && speechMs >= WORDS_NEED_MS) return 'words'
+    const enoughMs = acknowledged ? YIELD_AFTER_ACKNOWLEDGEMENT_MS : YIELD_AFTER_MS
+    return speechMs >= enoughMs ? `speech ${Math.round(speechMs)} ms` : null
+  }
+
+  #hear(frame: Readonly<{ atMs: number; sinceMs?: number }>): void {
+    const speech = this.#speech
+    if (speech === null || frame.atMs - speech.lastMs >= SPEECH_OVER_MS) {
+      // Speech that was under way when the agent became audible is not an interruption from its start on, but from the agent's.
+      const sinceMs = Math.max(this.#audibleMs, Math.min(frame.sinceMs ?? frame.atMs - FRAME_MS, frame.atMs))
+      this.#speech = { sinceMs, lastMs: frame.atMs, speechMs: frame.atMs - sinceMs }
+      return
+    }
+    // A new stretch inside the same speech was recognised late as well.
+    const fromMs = Math.max(speech.lastMs, Math.min(frame.sinceMs ?? Infinity, frame.atMs - FRAME_MS))
+    speech.speechMs += Math.max(0, frame.atMs - fromMs)
+    speech.lastMs = Math.max(speech.lastMs, frame.atMs)
+  }
+
+  #listen(): void {
+    this.#state = 'listening'
+    this.#audibleMs = this.#nowMs
+    this.#forget()
+  }
+
+  #forget(): void {
+    this.#speech = null
+    this.#text = ''
+  }
+}
+
+const FRAME_MS = 20

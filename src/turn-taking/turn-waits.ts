@@ -1,0 +1,74 @@
+import type { Expectation } from '../core/expectation.ts'
+import type { TurnPreset } from './turn-detector.ts'
+import { COMPLETE, INCOMPLETE, textCompleteness, type Completeness } from './text-completeness.ts'
+
+/** How long to wait after the last voiced frame, ms. */
+export type TurnWaits = Readonly<{
+  /** The sentence sounds finished, or every digit asked for has been said. */
+  completeMs: number
+  neutralMs: number
+  /** It ends in a filler, a comma, an auxiliary ... */
+  incompleteMs: number
+  /** Digits of the number asked for are missing. */
+  digitsMissingMs: number
+  /** One digit is missing, or nothing was recognised, while digits are asked for: more likely misheard than unsaid. */
+  digitsUnsureMs: number
+}>
+
+export type WaitPlan = Readonly<{
+  waitMs: number
+  /** What of it a complete sentence would not have got. */
+  patienceMs: number
+  score: number
+  rule: string
+  complete: boolean
+  /** The text covers the last speech. */
+  fresh: boolean
+}>
+
+export function waitsOf(preset: TurnPreset, overrides: Partial<TurnWaits>): TurnWaits {
+  return { ...PRESET_WAITS[preset], ...overrides }
+}
+
+/**
+ * The wait that the words ask for. `text` is null while there is none that covers the last speech: then the neutral wait runs, for
+ * the recogniser to catch up, and it is not patience, for nothing sounds unfinished.
+ */
+export function planWait(input: { text: string | null; anyText: boolean; expectation: Expectation; waits: TurnWaits }): WaitPlan {
+  const { text, expectation, waits } = input
+  if (text === null) {
+    const dictating = expectation.kind === 'digits'
+    const waitMs = bounded(dictating ? waits.digitsMissingMs : waits.neutralMs)
+    const rule = input.anyText ? 'text-late' : 'no-text'
+    return { waitMs, patienceMs: dictating ? waitMs - bounded(waits.completeMs) : 0, score: -0.3, rule, complete: false, fresh: false }
+  }
+  const completeness = textCompleteness(text, expectation)
+  const { score, cue } = completeness
+  const waitMs = bounded(waitFor(completeness, expectation, waits))
+  return { waitMs, patienceMs: Math.max(0, waitMs - bounded(waits.completeMs)), score, rule: cue, complete: score >= COMPLETE, fresh: true }
+}
+
+function waitFor({ score, cue, missingDigits }: Completeness, expectation: Expectation, waits: TurnWaits): number {
+  if (missingDigits > 1) return waits.digitsMissingMs
+  if (missingDigits === 1 || (expectation.kind === 'digits' && cue === 'no-words')) return waits.digitsUnsureMs
+  if (score >= COMPLETE) return waits.completeMs
+  return score <= INCOMPLETE ? waits.incompleteMs : waits.neutralMs
+}
+
+function bounded(waitMs: number): number {
+  return Math.min(Math.max(waitMs, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)
+}
+
+/** Shorter and every second breath is a turn; longer and the caller asks "hello?". */
+const SHORTEST_WAIT_MS = 200
+const LONGEST_WAIT_MS = 2500
+
+/**
+ * Callers' pauses inside a turn outlast 700 ms one time in eight; these waits cut 12, 9 and 5 of 100 pauses at a mean of 585, 675 and
+ * 855 ms on recorded service calls. One second for missing digits cuts one ten-digit number in seven.
+ */
+const PRESET_WAITS: Readonly<Record<TurnPreset, TurnWaits>> = {
+  brisk: { completeMs: 300, neutralMs: 600, incompleteMs: 1200, digitsMissingMs: 1000, digitsUnsureMs: 600 },
+  balanced: { completeMs: 300, neutralMs: 700, incompleteMs: 1400, digitsMissingMs: 1000, digitsUnsureMs: 600 },
+  patient: { completeMs: 300, neutralMs: 900, incompleteMs: 1800, digitsMissingMs: 1500, digitsUnsureMs: 900 },
+}

@@ -1,0 +1,144 @@
+import { NoiseFloor } from '../audio/level.ts'
+
+/**
+ * The caller's speech out of two witnesses: the level of every 20 ms frame and Silero's probability for every 32 ms. Speech is what
+ * both call speech: the level ends it within a frame or two, Silero keeps keyboards and music out. On a noisy line the level is
+ * no witness and Silero decides alone; when Silero is missing or late the level does.
+ */
+export class VoiceFusion {
+  readonly #floor = new NoiseFloor()
+  #loudFrames = 0
+  #loudSinceMs = 0
+  #energyOn = false
+  #probability = 0
+  #voiceOn = false
+  #voiceAtMs = -Infinity
+  #frameAtMs = 0
+  #run: Run | null = null
+  #lastVoicedMs = -Infinity
+
+  /** The stretch of speech going on now, gaps up to `RUN_GAP_MS` bridged; null in silence. */
+  get run(): Readonly<Run> | null {
+    return this.#run
+  }
+
+  /** End of the last voiced frame; -Infinity before any. */
+  get lastVoicedMs(): number {
+    return this.#lastVoicedMs
+  }
+
+  get lastFrameMs(): number {
+    return this.#frameAtMs
+  }
+
+  get mode(): 'fused' | 'energy-only' | 'noisy' {
+    if (this.#frameAtMs - this.#voiceAtMs > VOICE_LATE_MS) return 'energy-only'
+    return this.#floor.db > NOISY_FLOOR_DB ? 'noisy' : 'fused'
+  }
+
+  /** Enough to be told from a click: a convinced Silero soon, anything else only when it lasts. */
+  get confirmed(): boolean {
+    if (this.#run === null) return false
+    const needed = this.#run.peak >= CONVINCED ? CONVINCED_MS : this.mode === 'energy-only' ? ENERGY_ONLY_MS : UNCONVINCED_MS
+    return this.#run.voicedMs >= needed
+  }
+
+  /** One 20 ms frame that ended at `atMs`. An echo frame is neither speech nor background. */
+  energy(atMs: number, energyDb: number, echo: boolean): void {
+    const frameMs = Math.min(Math.max(0, atMs - this.#frameAtMs), FRAME_MS)
+    this.#frameAtMs = atMs
+    if (echo) {
+      this.#loudFrames = 0
+      this.#energyOn = false
+    } else {
+      const floorDb = this.#floor.observe(energyDb, this.#run !== null)
+      this.#followLevel(atMs, energyDb, floorDb)
+    }
+    if (this.#isVoiced(echo)) this.#extend(atMs, frameMs)
+    else this.#endRunAfterGap(atMs)
+  }
+
+  /** Silero's probability for the window that ended at `atMs`. */
+  voice(atMs: number, probability: number): void {
+    this.#voiceAtMs = atMs
+    this.#probability = probability
+    const noisy = this.#floor.db > NOISY_FLOOR_DB
+    const wasOn = this.#voiceOn
+    this.#voiceOn = probability > (wasOn ? (noisy ? NOISY_OFF : VOICE_OFF) : noisy ? NOISY_ON : VOICE_ON)
+    if (this.#run !== null) this.#run.peak = Math.max(this.#run.peak, probability)
+    // The frames since this window's middle were called voiced on the strength of the window before it.
+    if (wasOn && !this.#voiceOn && this.#run !== null)
+      this.#lastVoicedMs = Math.max(this.#run.sinceMs, Math.min(this.#lastVoicedMs, atMs - WINDOW_MS / 2))
+  }
+
+  /** Frames have stopped coming: nothing is voiced while nothing arrives. */
+  silentUntil(atMs: number): void {
+    this.#endRunAfterGap(atMs)
+  }
+
+  #followLevel(atMs: number, energyDb: number, floorDb: number): void {
+    const loud = energyDb > Math.max(floorDb + ON_ABOVE_FLOOR_DB, LOWEST_ON_DB)
+    this.#loudFrames = loud ? this.#loudFrames + 1 : 0
+    if (this.#loudFrames === 1 && !this.#energyOn) this.#loudSinceMs = atMs - FRAME_MS
+    if (this.#loudFrames >= ON_FRAMES) this.#energyOn = true
+    if (energyDb < Math.max(floorDb + OFF_ABOVE_FLOOR_DB, LOWEST_OFF_DB)) this.#energyOn = false
+  }
+
+  #isVoiced(echo: boolean): boolean {
+    if (echo) return false
+    switch (this.mode) {
+      case 'energy-only':
+        return this.#energyOn
+      case 'noisy':
+        return this.#voiceOn
+      case 'fused':
+        return this.#energyOn && this.#voiceOn
+    }
+  }
+
+  #extend(atMs: number, frameMs: number): void {
+    if (this.#run === null) {
+      const sinceMs = Math.max(this.#lastVoicedMs, atMs - LONGEST_LOOKBACK_MS, this.#energyOn ? this.#loudSinceMs : atMs - frameMs)
+      this.#run = { sinceMs, voicedMs: atMs - sinceMs, peak: this.#probability }
+    } else this.#run.voicedMs += frameMs
+    this.#lastVoicedMs = atMs
+  }
+
+  #endRunAfterGap(atMs: number): void {
+    if (atMs - this.#lastVoicedMs > RUN_GAP_MS) this.#run = null
+  }
+}
+
+type Run = {
+  /** Where it began. */
+  sinceMs: number
+  /** Voiced time in it. */
+  voicedMs: number
+  /** Silero's best. */
+  peak: number
+}
+
+const FRAME_MS = 20
+const WINDOW_MS = 32
+/** Three frames above floor + 9 dB begin loudness, one below floor + 6 dB ends it; nothing under -50 dBFS is speech on a phone line. */
+const ON_FRAMES = 3
+const ON_ABOVE_FLOOR_DB = 9
+const LOWEST_ON_DB = -50
+const OFF_ABOVE_FLOOR_DB = 6
+const LOWEST_OFF_DB = -53
+/** As a second witness Silero may be generous: callers it scarcely believes are still heard. Alone it must be surer. */
+const VOICE_ON = 0.1
+const VOICE_OFF = 0.05
+const NOISY_ON = 0.3
+const NOISY_OFF = 0.2
+/** Above this floor the level misses a sixth of speech and more. */
+const NOISY_FLOOR_DB = -50
+/** Two windows: then the level decides alone. */
+const VOICE_LATE_MS = 96
+/** A gap inside a word (a stop consonant) is shorter than this. */
+const RUN_GAP_MS = 60
+const LONGEST_LOOKBACK_MS = 200
+const CONVINCED = 0.5
+const CONVINCED_MS = 80
+const UNCONVINCED_MS = 300
+const ENERGY_ONLY_MS = 200
