@@ -10,6 +10,8 @@ export interface LiveCall {
   readonly companyId: string
   readonly callSid: string
   readonly startedAt: string
+  /** Settles when the conversation has ended and its records are written. */
+  readonly over: Promise<void>
   end(): void
 }
 

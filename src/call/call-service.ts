@@ -67,14 +67,9 @@ export class CallService implements CallHandler {
   async route(call: Readonly<{ callSid: string; accountSid: string; from: string; to: string }>, signal: AbortSignal): Promise<CallRouting> {
     const company = await this.#deps.findCompanyByNumber(call.to, signal)
     if (company === null) return { kind: 'unknown-number' }
-    const refuse = (message: string): CallRouting => ({
-      kind: 'refuse',
-      companyId: company.id,
-      message,
-      forwardToE164: company.forwardToE164,
-    })
     if (company.status === 'suspended') {
-      return { ...refuse(company.statusMessage || 'This number is not in service right now. Goodbye.'), forwardToE164: null }
+      const message = company.statusMessage || 'This number is not in service right now. Goodbye.'
+      return { kind: 'refuse', companyId: company.id, message, forwardToE164: null }
     }
     if (company.status === 'forward' && company.forwardToE164 !== null) {
       return { kind: 'forward', companyId: company.id, phoneNumberE164: company.forwardToE164, message: company.statusMessage }
@@ -82,7 +77,8 @@ export class CallService implements CallHandler {
     const admission = this.registry.admit(company.id, call.callSid, company.limits.concurrentCalls)
     if (admission !== 'admitted') {
       this.#deps.logger.warn({ companyId: company.id, callSid: call.callSid, admission }, 'call refused')
-      return refuse('All our lines are busy right now. Please call back in a few minutes.')
+      const message = 'All our lines are busy right now. Please call back in a few minutes.'
+      return { kind: 'refuse', companyId: company.id, message, forwardToE164: company.forwardToE164 }
     }
     void this.#expireAdmission(call.callSid)
     // Loaded while the carrier dials back, so that the greeting does not wait for the store.
@@ -95,38 +91,40 @@ export class CallService implements CallHandler {
     const scope = new Scope(this.#deps.scope)
     const onAbort = (): void => scope.end(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
+    const { promise: over, resolve: settle } = Promise.withResolvers<void>()
+    const live = { companyId, callSid, startedAt: this.#deps.clock.wallTime().toISOString(), over, end: () => leg.hangUp() }
+    this.registry.clearContinuation(callSid)
+    const earlier = this.registry.begin(live)
     try {
-      const context = await this.#deps.contexts.load(companyId, scope.signal)
-      const earlierTurns = leg.start.resumed ? await this.#earlierTurns(companyId, callSid, scope.signal) : []
-      const conversation = new Conversation(
-        this.#conversationDeps(),
-        leg,
-        context,
-        scope,
-        exchangesOf(earlierTurns),
-        (earlierTurns.at(-1)?.turn ?? -1) + 1,
-      )
-      const live = { companyId, callSid, startedAt: this.#deps.clock.wallTime().toISOString(), end: () => conversation.end() }
-      this.registry.clearContinuation(callSid)
-      this.registry.begin(live)?.end()
-      this.#deps.observer.callStarted(companyId)
-      this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, live.startedAt))
-      let outcome: CallOutcome = 'failed'
-      try {
-        outcome = outcomeOf(await conversation.run())
-      } finally {
-        const takenOver = this.registry.live.some((other) => other.callSid === callSid && other !== live)
-        this.registry.finish(live)
-        this.#deps.observer.callEnded(companyId, outcome)
-        await this.#settleWrites(callSid)
-        if (!takenOver) await this.#finish(leg, outcome)
-      }
+      earlier?.end()
+      await earlier?.over
+      await this.#converse(leg, live.startedAt, scope)
     } catch (error) {
       if (!scope.ended) this.#deps.logger.error({ companyId, callSid, error: String(error) }, 'call failed')
       leg.hangUp()
     } finally {
+      this.registry.finish(live)
       signal.removeEventListener('abort', onAbort)
       scope.end('the call is over')
+      settle()
+    }
+  }
+
+  async #converse(leg: CallLeg, startedAt: string, scope: Scope): Promise<void> {
+    const { companyId, callSid } = leg.start
+    const context = await this.#deps.contexts.load(companyId, scope.signal)
+    const earlierTurns = leg.start.resumed ? await this.#earlierTurns(companyId, callSid, scope.signal) : []
+    const firstTurn = (earlierTurns.at(-1)?.turn ?? -1) + 1
+    const conversation = new Conversation(this.#conversationDeps(), leg, context, scope, exchangesOf(earlierTurns), firstTurn)
+    this.#deps.observer.callStarted(companyId)
+    this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, startedAt))
+    let outcome: CallOutcome = 'failed'
+    try {
+      outcome = outcomeOf(await conversation.run())
+    } finally {
+      this.#deps.observer.callEnded(companyId, outcome)
+      await this.#settleWrites(callSid)
+      await this.#finish(leg, outcome)
     }
   }
 

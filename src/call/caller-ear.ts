@@ -58,6 +58,7 @@ export class CallerEar {
   #agentAudible = false
   #wakeScope: Scope | null = null
   #wakeArmedForMs: number | null = null
+  #lastTickAt = -Infinity
 
   constructor(deps: EarDeps, options: TranscriberOptions, listener: EarListener, scope: Scope, evidence: ((evidence: EarEvidence) => void) | null) {
     this.#deps = deps
@@ -174,11 +175,14 @@ export class CallerEar {
     if (wakeAtMs === null) return
     const scope = new Scope(this.#scope)
     this.#wakeScope = scope
-    const waitMs = this.#deps.leg.instantOf(wakeAtMs) - this.#deps.clock.now()
+    // Never sooner than a frame after the last tick: a wish to be woken in the past must not spin.
+    const now = this.#deps.clock.now()
+    const waitMs = Math.max(this.#deps.leg.instantOf(wakeAtMs) - now, this.#lastTickAt + FRAME_MS - now)
     void this.#deps.clock.sleep(waitMs, scope.signal).then(
       () => {
         scope.end('woken')
         this.#wakeArmedForMs = null
+        this.#lastTickAt = this.#deps.clock.now()
         this.#tellTurn({ kind: 'tick', atMs: Math.max(wakeAtMs, this.#deps.leg.mediaNowMs()) })
       },
       () => undefined,

@@ -162,11 +162,6 @@ export class Conversation {
     return this.#leg.start.callSid
   }
 
-  /** Another stream of the same call has taken over, or the server stops. */
-  end(): void {
-    this.#leg.hangUp()
-  }
-
   #onTurnDecision(decision: TurnDecision): void {
     switch (decision.kind) {
       case 'speech-started':

@@ -1,5 +1,5 @@
 import { FRAME_MS } from '../audio/frame.ts'
-import { later, type Clock, type Instant } from '../core/clock.ts'
+import { instant, later, type Clock, type Instant } from '../core/clock.ts'
 import type { Expectation } from '../core/expectation.ts'
 import type { StageRecorder } from '../core/latency-budget.ts'
 import type { Scope } from '../core/scope.ts'
@@ -15,8 +15,8 @@ import { SentenceAudio } from './sentence-audio.ts'
 const SENTENCES_AHEAD = 2
 /** Between two sentences of a reply, silence longer than this is filled. With a frame's slack it keeps the 1.2 s promise. */
 const MAX_SILENCE_MS = 1000
-/** Stall lines in a row before the reply is given up for the apology. */
-const MAX_STALLS = 3
+/** Stall lines in a reply before it is given up for the apology: the caller has then waited about six seconds. */
+const MAX_STALLS = 2
 /** A runaway model; no honest reply has more parts. */
 const MAX_PARTS = 120
 /** Quieter than this is not yet audible: µ-law of a voice's first frame can be near silence. */
@@ -74,6 +74,9 @@ export class Reply {
   #learning: LearningRecord[] = []
   #audibleAt: Instant | null = null
   #stallCount = 0
+  #gaveUp = false
+  /** When silence has to be filled: at first the turn's stall time, then a while after what was last sent. */
+  #stallDue = instant(0)
   #held: (() => void)[] | null = null
   #firstSentenceSpan: ((outcome?: 'done' | 'failed') => void) | null = null
   /** Text-to-step map of sentences whose audio exists, so that a sentence is synthesised once. */
@@ -144,16 +147,17 @@ export class Reply {
   async speak(stallAt: Instant): Promise<ReplyEnd> {
     const actions: CallAction[] = []
     try {
-      let quietSince = stallAt
+      this.#stallDue = stallAt
       for (let index = 0; ; index++) {
-        const step = await this.#stepAt(index, quietSince)
+        const step = await this.#stepAt(index)
         if (step === null) break
         if (step.kind === 'act') {
           actions.push(step.action)
           continue
         }
-        await this.#speakSentence(await this.#withAudio(step, index, quietSince))
-        quietSince = this.#silenceDue()
+        const sentence = await this.#withAudio(step, index)
+        if (this.#gaveUp) break
+        await this.#speakSentence(sentence)
       }
       const answered = this.#spoken.some((sentence) => sentence.source !== 'stall')
       if (!answered && actions.length === 0) await this.#speakSentence(this.#lineNow(this.#deps.apology, 'unknown'))
@@ -273,45 +277,47 @@ export class Reply {
     return this.#newSentence(text, source, audio)
   }
 
-  async #stepAt(index: number, stallAt: Instant): Promise<Step | null> {
-    let due = stallAt
+  async #stepAt(index: number): Promise<Step | null> {
     while (index >= this.#steps.length) {
       if (this.#partsEnded) return null
-      due = await this.#waitOrStall(due, () => index < this.#steps.length || this.#partsEnded)
-      if (this.#stallCount > MAX_STALLS) return null
+      await this.#waitOrStall(() => index < this.#steps.length || this.#partsEnded)
+      if (this.#gaveUp) return null
     }
     return this.#steps[index] as Step
   }
 
-  async #withAudio(step: Step & { kind: 'sentence' }, index: number, stallAt: Instant): Promise<Sentence> {
+  async #withAudio(step: Step & { kind: 'sentence' }, index: number): Promise<Sentence> {
     this.#nextToSynthesize = Math.max(this.#nextToSynthesize, index + 1)
     const sentence = this.#synthesize(step)
     this.#synthesizeAhead(index)
-    let due = stallAt
     while (!sentence.audio.hasAudio && sentence.audio.state === 'filling') {
-      due = await this.#waitOrStall(due, () => sentence.audio.hasAudio || sentence.audio.state !== 'filling')
-      if (this.#stallCount > MAX_STALLS) break
+      await this.#waitOrStall(() => sentence.audio.hasAudio || sentence.audio.state !== 'filling')
+      if (this.#gaveUp) break
     }
     return sentence
   }
 
-  /** Waits for `ready`; at `due` speaks a ready stall line instead of silence. Returns when the next one would be due. */
-  async #waitOrStall(due: Instant, ready: () => boolean): Promise<Instant> {
+  /** Waits for `ready`; when the silence is due to end, speaks a ready stall line, and after the last of them gives up. */
+  async #waitOrStall(ready: () => boolean): Promise<void> {
     while (!ready()) {
       this.#scope.signal.throwIfAborted()
-      const waitMs = due - this.#deps.clock.now()
-      if (waitMs <= 0) {
-        this.#stallCount += 1
-        const line = this.#deps.stallLines[(this.#stallCount - 1) % Math.max(1, this.#deps.stallLines.length)]
-        const audio = line === undefined ? null : this.#deps.voice.peek(line, this.#deps.voiceSettings)
-        if (line !== undefined && audio !== null) await this.#speakSentence(this.#newSentence(line, 'stall', SentenceAudio.ready(audio)))
-        return this.#stallCount > MAX_STALLS ? due : this.#silenceDue()
+      const waitMs = this.#stallDue - this.#deps.clock.now()
+      if (waitMs > 0) {
+        const wake = this.#changed()
+        await Promise.race([wake.promise, this.#sleepQuietly(waitMs, wake.signal)])
+        wake.done()
+        continue
       }
-      const wake = this.#changed()
-      await Promise.race([wake.promise, this.#sleepQuietly(waitMs, wake.signal)])
-      wake.done()
+      if (this.#stallCount >= MAX_STALLS) {
+        this.#gaveUp = true
+        return
+      }
+      const line = this.#deps.stallLines[this.#stallCount % Math.max(1, this.#deps.stallLines.length)]
+      const audio = line === undefined ? null : this.#deps.voice.peek(line, this.#deps.voiceSettings)
+      this.#stallCount += 1
+      this.#stallDue = this.#silenceDue()
+      if (line !== undefined && audio !== null) await this.#speakSentence(this.#newSentence(line, 'stall', SentenceAudio.ready(audio)))
     }
-    return due
   }
 
   /** When the silence after what the carrier still holds becomes too long. */
@@ -338,7 +344,9 @@ export class Reply {
       }
       await sending
     }
-    if (sentence.sentFrames > 0) leg.mark(sentence.mark, this.generation)
+    if (sentence.sentFrames === 0) return
+    leg.mark(sentence.mark, this.generation)
+    this.#stallDue = this.#silenceDue()
   }
 
   async #gate(): Promise<void> {

@@ -1,0 +1,107 @@
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { isClientsViaError } from './core/errors.ts'
+import type { CallRecord, TurnRecord } from './call/call-record.ts'
+
+/** Slow or stuck clients are let go after this; media sockets are not requests and live as long as their call. */
+const REQUEST_TIMEOUT_MS = 10_000
+/** Twilio's webhooks are a few hundred bytes; administration has its own limit on its own routes. */
+const BODY_LIMIT_BYTES = 256 * 1024
+const CONNECTION_TIMEOUT_MS = 20_000
+
+export interface ServerLogger {
+  info(facts: Readonly<Record<string, unknown>>, message: string): void
+  warn(facts: Readonly<Record<string, unknown>>, message: string): void
+  error(facts: Readonly<Record<string, unknown>>, message: string): void
+}
+
+/** What /readyz tells: the parts that must work before a call may come. */
+export class Readiness {
+  #state: 'starting' | 'ready' | 'draining' = 'starting'
+  readonly #parts = new Map<string, () => Readonly<{ ok: boolean; detail: string }>>()
+
+  get state(): 'starting' | 'ready' | 'draining' {
+    return this.#state
+  }
+
+  part(name: string, check: () => Readonly<{ ok: boolean; detail: string }>): void {
+    this.#parts.set(name, check)
+  }
+
+  ready(): void {
+    if (this.#state === 'starting') this.#state = 'ready'
+  }
+
+  drain(): void {
+    this.#state = 'draining'
+  }
+
+  report(): Readonly<{ ok: boolean; state: string; parts: Readonly<Record<string, Readonly<{ ok: boolean; detail: string }>>> }> {
+    const parts = Object.fromEntries([...this.#parts].map(([name, check]) => [name, check()]))
+    return { ok: this.#state === 'ready' && Object.values(parts).every((part) => part.ok), state: this.#state, parts }
+  }
+}
+
+export type ServerDeps = Readonly<{
+  logger: ServerLogger
+  readiness: Readiness
+  metrics: () => Promise<Readonly<{ contentType: string; body: string }>>
+  /** For the load harness and whoever stands on this machine; never for the network. */
+  callRecord: (callSid: string) => Promise<Readonly<{ call: CallRecord; turns: readonly TurnRecord[] }> | null>
+  stats: () => Readonly<Record<string, unknown>>
+}>
+
+/** The HTTP server without its rooms: health, metrics, error answers. Telephony and administration register themselves on it. */
+export function buildServer(deps: ServerDeps): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    // Calls are drained by us; open keep-alive connections must not hold a stop up.
+    forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true },
+  })
+
+  app.get('/livez', async () => ({ status: 'ok' }))
+  app.get('/healthz', async () => ({ status: 'ok' }))
+  for (const path of ['/readyz', '/startupz']) {
+    app.get(path, async (request, reply) => {
+      const report = deps.readiness.report()
+      const ok = path === '/startupz' ? report.state !== 'starting' : report.ok
+      reply.code(ok ? 200 : 503)
+      return isLocal(request) ? { status: ok ? 'ok' : 'unavailable', ...report } : { status: ok ? 'ok' : 'unavailable' }
+    })
+  }
+
+  app.get('/metrics', async (request, reply) => {
+    if (!isLocal(request)) return reply.callNotFound()
+    const { contentType, body } = await deps.metrics()
+    return reply.type(contentType).send(body)
+  })
+  app.get('/internal/stats', async (request, reply) => (isLocal(request) ? deps.stats() : reply.callNotFound()))
+  app.get<{ Params: { callSid: string } }>('/internal/calls/:callSid', async (request, reply) => {
+    if (!isLocal(request)) return reply.callNotFound()
+    const record = await deps.callRecord(request.params.callSid)
+    return record ?? reply.callNotFound()
+  })
+
+  app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
+    const status = isClientsViaError(error) ? error.status : (error.statusCode ?? 500)
+    if (status >= 500) deps.logger.error({ path: request.routeOptions.url ?? 'unknown', error: error.message }, 'request failed')
+    reply
+      .code(status)
+      .type('application/problem+json')
+      .send({ type: 'about:blank', title: status >= 500 ? 'Internal error' : error.message, status, code: isClientsViaError(error) ? error.code : 'REQUEST_REFUSED' })
+  })
+  app.setNotFoundHandler((_request, reply) => {
+    reply.code(404).type('application/problem+json').send({ type: 'about:blank', title: 'Not found', status: 404, code: 'NOT_FOUND' })
+  })
+  return app
+}
+
+/** A peer on this machine that no proxy speaks for. Headers can only take the right away, never give it. */
+export function isLocal(request: FastifyRequest): boolean {
+  if (request.headers['x-forwarded-for'] !== undefined || request.headers.forwarded !== undefined) return false
+  const address = request.socket.remoteAddress ?? ''
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')
+}
