@@ -1,0 +1,67 @@
+import type { Migration } from './embedded-database.ts'
+
+/**
+ * The whole schema, in steps. Documents are JSON beside the columns that are searched by; companyId leads every key, so that one
+ * company's rows lie together and no query can do without it.
+ */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    name: 'companies, agents, knowledge',
+    sql: `
+      CREATE TABLE companies (
+        company_id TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE company_phone_numbers (
+        phone_number_e164 TEXT PRIMARY KEY, company_id TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX company_phone_numbers_by_company ON company_phone_numbers (company_id);
+
+      CREATE TABLE agent_drafts (
+        company_id TEXT NOT NULL, agent_id TEXT NOT NULL, draft_version INTEGER NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, agent_id)
+      ) STRICT;
+      CREATE TABLE agent_versions (
+        company_id TEXT NOT NULL, agent_id TEXT NOT NULL, version INTEGER NOT NULL, published_at TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, agent_id, version)
+      ) STRICT;
+
+      CREATE TABLE knowledge_entries (
+        row_id INTEGER PRIMARY KEY, company_id TEXT NOT NULL, entry_id TEXT NOT NULL, version INTEGER NOT NULL,
+        category TEXT NOT NULL, document TEXT NOT NULL,
+        UNIQUE (company_id, entry_id)
+      ) STRICT;
+      CREATE INDEX knowledge_entries_by_category ON knowledge_entries (company_id, category, entry_id);
+      CREATE TABLE knowledge_versions (company_id TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT;
+      CREATE VIRTUAL TABLE knowledge_text USING fts5 (
+        company, question, answer, tags, caller_phrases, content = '', contentless_delete = 1, tokenize = 'porter unicode61 remove_diacritics 2'
+      );`,
+  },
+  {
+    name: 'calls, turns, gaps',
+    sql: `
+      CREATE TABLE calls (
+        company_id TEXT NOT NULL, call_sid TEXT NOT NULL, started_at TEXT NOT NULL, outcome TEXT NOT NULL, from_number TEXT NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (company_id, call_sid)
+      ) STRICT;
+      CREATE INDEX calls_by_start ON calls (company_id, started_at, call_sid);
+      CREATE INDEX calls_by_caller ON calls (company_id, from_number, started_at, call_sid);
+      CREATE TABLE turns (
+        company_id TEXT NOT NULL, call_sid TEXT NOT NULL, turn INTEGER NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, call_sid, turn)
+      ) STRICT;
+      CREATE TABLE gaps (
+        company_id TEXT NOT NULL, gap_id TEXT NOT NULL, call_sid TEXT NOT NULL, solved INTEGER NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, gap_id)
+      ) STRICT;
+      CREATE INDEX gaps_by_call ON gaps (company_id, call_sid);`,
+  },
+  {
+    name: 'documents of other rooms',
+    sql: `
+      CREATE TABLE documents (
+        company_id TEXT NOT NULL, collection TEXT NOT NULL, document_id TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, collection, document_id)
+      ) STRICT;`,
+  },
+]

@@ -1,0 +1,28 @@
+import type { CallRepository } from '../call/call-record.ts'
+import type { AgentRepository, CompanyRepository, KnowledgeRepository } from '../tenancy/repositories.ts'
+import { EmbeddedAgentRepository } from './embedded-agent-repository.ts'
+import { EmbeddedCallRepository } from './embedded-call-repository.ts'
+import { EmbeddedCompanyRepository } from './embedded-company-repository.ts'
+import type { EmbeddedDatabase } from './embedded-database.ts'
+import { EmbeddedDocumentRepository, type DocumentRepository } from './embedded-document-repository.ts'
+import type { RepositoryTools } from './embedded-documents.ts'
+import { EmbeddedKnowledgeRepository } from './embedded-knowledge-repository.ts'
+
+/** Everything the embedded store keeps. A new resource is one more line here, one in `makeRepositories`, one in the store. */
+export type EmbeddedRepositories = Readonly<{
+  companies: CompanyRepository
+  agents: AgentRepository
+  knowledge: KnowledgeRepository
+  calls: CallRepository
+  documents: DocumentRepository
+}>
+
+export function makeRepositories(database: EmbeddedDatabase, tools: RepositoryTools): EmbeddedRepositories {
+  return {
+    companies: new EmbeddedCompanyRepository(database, tools),
+    agents: new EmbeddedAgentRepository(database, tools),
+    knowledge: new EmbeddedKnowledgeRepository(database, tools),
+    calls: new EmbeddedCallRepository(database, tools),
+    documents: new EmbeddedDocumentRepository(database),
+  }
+}
