@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import llamaTokenizer from 'llama-tokenizer-js'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { splitDecoder } from './split-decoder.ts'
+import { discardSplitDecoder, splitDecoder, type SplitDecoderPaths } from './split-decoder.ts'
 
 /** Text of one stretch of speech. `steps` counts decoder runs, for the figures. */
 export type Recognition = Readonly<{ text: string; steps: number }>
@@ -65,11 +65,12 @@ export class DecodeCancelled extends Error {
 export function cutRepetition(tokens: number[]): boolean {
   for (let period = 1; period <= LONGEST_PERIOD; period += 1) {
     const rounds = Math.max(FEWEST_ROUNDS, Math.ceil(FEWEST_LOOP_TOKENS / period))
-    const start = tokens.length - rounds * period
+    let start = tokens.length - rounds * period
     if (start < 0) continue
     let same = true
     for (let i = start; same && i + period < tokens.length; i += 1) same = tokens[i] === tokens[i + period]
     if (!same) continue
+    while (start > 0 && tokens[start - 1] === tokens[start - 1 + period]) start -= 1
     tokens.length = start + period
     return true
   }
@@ -115,13 +116,23 @@ async function loadDecoder(cacheDir: string | null): Promise<Decoder> {
   const mergedPath = modelFile('decoder_model_merged.onnx')
   if (cacheDir !== null) {
     try {
-      const paths = splitDecoder(mergedPath, cacheDir)
-      return splitDecoderOf(await InferenceSession.create(paths.first, SESSION_OPTIONS), await InferenceSession.create(paths.past, SESSION_OPTIONS))
+      return await openSplitDecoder(splitDecoder(mergedPath, cacheDir))
     } catch {
       // A full disk or an unreadable cache must not cost the calls their ears: the decoder as shipped only takes longer.
     }
   }
   return mergedDecoderOf(await InferenceSession.create(mergedPath, SESSION_OPTIONS))
+}
+
+async function openSplitDecoder(paths: SplitDecoderPaths): Promise<Decoder> {
+  try {
+    const first = await InferenceSession.create(paths.first, SESSION_OPTIONS)
+    return splitDecoderOf(first, await InferenceSession.create(paths.past, SESSION_OPTIONS))
+  } catch (error) {
+    // Damaged on disk: the next start makes it again.
+    discardSplitDecoder(paths)
+    throw error
+  }
 }
 
 function splitDecoderOf(firstSession: InferenceSession, pastSession: InferenceSession): Decoder {

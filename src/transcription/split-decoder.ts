@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import protobuf from 'protobufjs'
 
 export type SplitDecoderPaths = Readonly<{ first: string; past: string }>
@@ -32,6 +32,11 @@ export function splitDecoder(mergedPath: string, cacheDir: string): SplitDecoder
     rmSync(draft, { recursive: true, force: true })
   }
   return paths
+}
+
+/** Removes what `splitDecoder` made, for the next call to make again. */
+export function discardSplitDecoder(paths: SplitDecoderPaths): void {
+  rmSync(dirname(paths.first), { recursive: true, force: true })
 }
 
 /** Part of the cache's name: raise it with any change to the graphs made here. */

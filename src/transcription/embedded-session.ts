@@ -1,0 +1,266 @@
+import type { AudioFrame } from '../audio/frame.ts'
+import { levelDb } from '../audio/level.ts'
+import { BoundedQueue } from '../core/bounded-queue.ts'
+import { AudioHistory } from './audio-history.ts'
+import type { DecodeHandle, DecodeResult, MoonshinePool } from './moonshine-pool.ts'
+import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './transcriber.ts'
+
+/**
+ * One call's hearing. An utterance is a list of segments, each short enough to decode whole at every pause; the text of the utterance is
+ * the text of its segments. A segment that has grown long is closed at a pause, so that the wait for the last words does not grow with
+ * everything said before.
+ */
+export class EmbeddedSession implements TranscriptionSession {
+  readonly #pool: MoonshinePool
+  readonly #signal: AbortSignal
+  readonly #events = new BoundedQueue<TranscriptEvent>(EVENTS_KEPT, 'drop-oldest')
+  readonly #history = new AudioHistory(HISTORY_MS)
+  #utterance: Utterance = { index: 0, segments: [] }
+  /** The segment that grows, or may grow again after a pause. */
+  #open: Segment | null = null
+  #speaking = false
+  #onsetMs = 0
+  /** Speech before this moment is spoken for; a pre-roll never reaches behind it. */
+  #takenMs = 0
+  #closed = false
+  readonly #asked = new Set<Asked>()
+  #recentDecodeMs = 0
+
+  constructor(pool: MoonshinePool, signal: AbortSignal) {
+    this.#pool = pool
+    this.#signal = signal
+    if (signal.aborted) this.#end()
+    else signal.addEventListener('abort', this.#end, { once: true })
+  }
+
+  get events(): AsyncIterable<TranscriptEvent> {
+    return this.#events
+  }
+
+  push(frame: AudioFrame): void {
+    if (this.#closed) return
+    this.#history.push(frame)
+    const segment = this.#open
+    if (segment === null || !this.#speaking) return
+    if (this.#history.endMs - segment.startMs >= LONGEST_SEGMENT_MS) this.#splitAtQuietest(segment)
+    else this.#askPartial(segment)
+  }
+
+  hint(hint: SpeechHint): void {
+    if (this.#closed) return
+    switch (hint.kind) {
+      case 'speech-started':
+      case 'speech-resumed':
+        this.#speechFrom(hint.mediaMs)
+        break
+      case 'speech-paused':
+        this.#speechUntil(hint.lastVoicedMs)
+        break
+    }
+  }
+
+  endUtterance(mediaMs: number): void {
+    if (this.#closed) return
+    const segment = this.#open
+    // Speech that began about when the utterance ends is the next one's; older speech is cut in two, each half to its own.
+    const onsetIsNext = this.#speaking && this.#onsetMs >= mediaMs - PRE_ROLL_MS
+    if (segment !== null) this.#finishUtterance(segment, mediaMs, onsetIsNext)
+    this.#utterance = { index: this.#utterance.index + 1, segments: [] }
+    this.#open = null
+    if (!this.#speaking) return
+    if (onsetIsNext) this.#openSegment(this.#onsetMs)
+    else {
+      this.#takenMs = mediaMs
+      this.#openSegment(mediaMs)
+    }
+  }
+
+  close(): Promise<void> {
+    this.#end()
+    return Promise.resolve()
+  }
+
+  readonly #end = (): void => {
+    if (this.#closed) return
+    this.#closed = true
+    this.#signal.removeEventListener('abort', this.#end)
+    for (const asked of this.#asked) asked.handle?.withdraw()
+    this.#events.close()
+  }
+
+  #speechFrom(mediaMs: number): void {
+    const segment = this.#open
+    if (this.#speaking && segment !== null) return
+    this.#speaking = true
+    this.#onsetMs = mediaMs
+    if (segment === null) {
+      this.#openSegment(mediaMs)
+      return
+    }
+    const voicedMs = segment.voicedToMs - segment.voicedFromMs
+    // A pause long enough to be silence in its own right would be heard as the end by the model.
+    if (voicedMs >= LONG_SEGMENT_MS || mediaMs - segment.voicedToMs >= LONG_PAUSE_MS) this.#openSegment(mediaMs)
+  }
+
+  #speechUntil(lastVoicedMs: number): void {
+    this.#speaking = false
+    const segment = this.#open ?? this.#openSegment(Math.max(this.#history.startMs, this.#takenMs))
+    segment.voicedToMs = Math.max(segment.voicedFromMs, lastVoicedMs)
+    this.#takenMs = Math.max(this.#takenMs, lastVoicedMs)
+    this.#askFinal(segment, lastVoicedMs, lastVoicedMs + MARGIN_MS)
+  }
+
+  #openSegment(voicedFromMs: number): Segment {
+    const startMs = Math.max(voicedFromMs - PRE_ROLL_MS, this.#takenMs, this.#history.startMs)
+    const segment: Segment = {
+      utterance: this.#utterance,
+      startMs: Math.min(startMs, Math.max(voicedFromMs, this.#history.startMs)),
+      voicedFromMs,
+      voicedToMs: voicedFromMs,
+      text: '',
+      heardToMs: voicedFromMs,
+      finalToMs: -1,
+      askedToMs: voicedFromMs,
+    }
+    this.#utterance.segments.push(segment)
+    this.#open = segment
+    return segment
+  }
+
+  /** The utterance ends: whatever of it was not asked for as final is asked for now. */
+  #finishUtterance(segment: Segment, mediaMs: number, onsetIsNext: boolean): void {
+    const isCutInTwo = this.#speaking && !onsetIsNext
+    const asked = [...this.#asked].filter((one) => one.segment === segment)
+    for (const one of asked) if (one.urgency === 'partial') one.handle?.withdraw()
+    if (!isCutInTwo && asked.some((one) => one.urgency === 'final')) return
+    const endMs = isCutInTwo ? mediaMs : Math.min(segment.voicedToMs, mediaMs)
+    // A partial that ran ahead took words that now belong to the next utterance: they are heard again without them.
+    const ranAhead = segment.heardToMs > mediaMs + MARGIN_MS
+    if (ranAhead) segment.heardToMs = segment.voicedFromMs
+    if (endMs > segment.voicedFromMs && (ranAhead || segment.finalToMs < endMs)) this.#askFinal(segment, endMs, endMs)
+  }
+
+  /** Nobody paused for 24 s: cut where it is quietest. */
+  #splitAtQuietest(segment: Segment): void {
+    const searchFromMs = this.#history.endMs - SPLIT_SEARCH_MS
+    const samples = this.#history.slice(searchFromMs, this.#history.endMs - PRE_ROLL_MS)
+    let quietest = 0
+    let quietestDb = Infinity
+    for (let at = 0; at + SPLIT_WINDOW_SAMPLES <= samples.length; at += SPLIT_HOP_SAMPLES) {
+      const db = levelDb(samples.subarray(at, at + SPLIT_WINDOW_SAMPLES))
+      if (db >= quietestDb) continue
+      quietestDb = db
+      quietest = at
+    }
+    const cutMs = searchFromMs + (quietest + SPLIT_WINDOW_SAMPLES / 2) / 8
+    segment.voicedToMs = cutMs
+    this.#askFinal(segment, cutMs, cutMs)
+    this.#takenMs = cutMs
+    this.#openSegment(cutMs)
+  }
+
+  #askPartial(segment: Segment): void {
+    const endMs = this.#history.endMs
+    const everyMs = Math.max(PARTIAL_EVERY_MS, this.#recentDecodeMs * PARTIAL_DECODES_APART)
+    if (endMs - segment.askedToMs < everyMs || !this.#pool.hasRoomForPartial) return
+    for (const asked of this.#asked) if (asked.segment === segment) return
+    this.#ask(segment, 'partial', endMs, endMs, MARGIN_MS)
+  }
+
+  #askFinal(segment: Segment, heardToMs: number, wantedToMs: number): void {
+    for (const asked of this.#asked) if (asked.segment === segment) asked.handle?.withdraw()
+    const availableMs = Math.min(wantedToMs, this.#history.endMs)
+    // The margin that has not been spoken yet is not waited for: faint noise takes its place.
+    this.#ask(segment, 'final', Math.max(heardToMs, availableMs), availableMs, Math.max(0, wantedToMs - availableMs))
+  }
+
+  #ask(segment: Segment, urgency: 'final' | 'partial', heardToMs: number, sliceToMs: number, tailPadMs: number): void {
+    segment.askedToMs = heardToMs
+    const asked: Asked = { segment, urgency, handle: null }
+    this.#asked.add(asked)
+    const samples = this.#history.slice(segment.startMs, sliceToMs)
+    asked.handle = this.#pool.decode({ samples, tailPadMs, urgency }, (result) => {
+      this.#asked.delete(asked)
+      if (!this.#closed) this.#take(segment, urgency, heardToMs, result)
+    })
+  }
+
+  #take(segment: Segment, urgency: 'final' | 'partial', heardToMs: number, result: DecodeResult): void {
+    if (result.outcome === 'dropped') return
+    if (result.outcome === 'failed') {
+      segment.finalToMs = heardToMs
+      this.#events.push({ kind: 'lost', utterance: segment.utterance.index, reason: result.reason })
+      return
+    }
+    this.#recentDecodeMs = result.decodeMs
+    if (heardToMs < segment.heardToMs) return
+    segment.text = result.text
+    segment.heardToMs = heardToMs
+    if (urgency === 'final') segment.finalToMs = heardToMs
+    this.#events.push(transcriptOf(segment.utterance))
+  }
+}
+
+/** Enough for a consumer that sleeps two minutes; each event holds the whole text, so the oldest is the one to lose. */
+const EVENTS_KEPT = 256
+/** Longer than the longest segment with its pre-roll. */
+const HISTORY_MS = 30_000
+/** The model was trained on up to 30 s, and a decode costs 30 ms for each second: what pauses never come for is cut here. */
+const LONGEST_SEGMENT_MS = 24_000
+/** Speech of this length is closed at its next pause: a later pause then waits for its own words only (8 s decode in about 250 ms). */
+const LONG_SEGMENT_MS = 8000
+const LONG_PAUSE_MS = 1500
+const SPLIT_SEARCH_MS = 12_000
+const SPLIT_WINDOW_SAMPLES = 1600
+const SPLIT_HOP_SAMPLES = 160
+/** Detectors find speech some frames late, and soft first sounds come before the loud ones. */
+const PRE_ROLL_MS = 300
+/** HEARING figures: 0.2 s behind the voice; 0.05 to 0.15 s was worse. */
+const MARGIN_MS = 200
+const PARTIAL_EVERY_MS = 600
+const PARTIAL_DECODES_APART = 4
+
+type Utterance = { readonly index: number; readonly segments: Segment[] }
+type Segment = {
+  readonly utterance: Utterance
+  readonly startMs: number
+  readonly voicedFromMs: number
+  /** End of the voice at the last pause. */
+  voicedToMs: number
+  text: string
+  /** The audio that `text` has taken into account. */
+  heardToMs: number
+  /** The same, of the last final text; -1 before there is one. */
+  finalToMs: number
+  askedToMs: number
+}
+type Asked = { readonly segment: Segment; readonly urgency: 'final' | 'partial'; handle: DecodeHandle | null }
+
+function transcriptOf(utterance: Utterance): TranscriptEvent {
+  const last = utterance.segments.at(-1) as Segment
+  const unheard = utterance.segments.find((segment) => segment !== last && segment.finalToMs < 0)
+  const heard = utterance.segments.filter((segment) => segment.text !== '')
+  const until = unheard ?? last
+  return {
+    kind: 'transcript',
+    utterance: utterance.index,
+    text: heard.map((segment) => segment.text).join(' '),
+    words: heard.flatMap(wordsOf),
+    audioEndMs: until.heardToMs,
+    final: unheard === undefined && last.finalToMs === last.heardToMs,
+  }
+}
+
+/** The words of a segment over its voiced time, each as long as its letters are of all letters. */
+function wordsOf(segment: Segment): Word[] {
+  const texts = segment.text.split(' ').filter((text) => text !== '')
+  const letters = texts.reduce((sum, text) => sum + text.length, 0)
+  const fromMs = segment.voicedFromMs
+  const spanMs = Math.max(0, (segment.voicedToMs > fromMs ? Math.min(segment.voicedToMs, segment.heardToMs) : segment.heardToMs) - fromMs)
+  let before = 0
+  return texts.map((text) => {
+    const startMs = fromMs + (spanMs * before) / letters
+    before += text.length
+    return { text, startMs: Math.round(startMs), endMs: Math.round(fromMs + (spanMs * before) / letters) }
+  })
+}
