@@ -1,0 +1,303 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
+import { inspect } from 'node:util'
+import { z } from 'zod'
+import { ClientsViaError } from './core/errors.ts'
+import type { LatencyBudget } from './core/latency-budget.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** Everything the server can be told from outside. Frozen; read once, at start. */
+export type Config = Readonly<{
+  server: Readonly<{
+    host: string
+    /** 0: any free one. */
+    port: number
+    /** As told; null: wherever it listens (see `publicBaseUrl`). No trailing slash. */
+    publicBaseUrl: string | null
+    trustedProxyHops: number
+    shutdownGraceMs: number
+  }>
+  dataDir: string
+  log: Readonly<{ level: LogLevel; speech: boolean }>
+  /** Null: loopback callers only, nothing is signed. */
+  twilio: Readonly<{ accountSid: string; authToken: Secret }> | null
+  demoCompanies: boolean
+  sttWorkers: number
+  budget: LatencyBudget
+  settings: readonly Setting[]
+}>
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
+/** One variable as it was understood; `value` never holds a secret. */
+export type Setting = Readonly<{ name: string; value: string; source: 'default' | 'environment' | 'file' }>
+
+/** A value that no log, JSON or error message shows; only `reveal()` gives it away. */
+export class Secret {
+  readonly #value: string
+
+  constructor(value: string) {
+    this.#value = value
+  }
+
+  reveal(): string {
+    return this.#value
+  }
+
+  toString(): string {
+    return '[secret]'
+  }
+
+  toJSON(): string {
+    return '[secret]'
+  }
+
+  [inspect.custom](): string {
+    return '[secret]'
+  }
+}
+
+/** Throws CONFIG_INVALID with everything that is wrong, one line each, also in `details.problems`. Reads the files named by `*_FILE`. */
+export function loadConfig(env: Environment): Config {
+  const problems: string[] = []
+  const settings: Setting[] = []
+  const texts: Record<string, string | undefined> = {}
+  for (const [name, schema] of Object.entries(SCHEMA.shape)) {
+    const about = aboutOf(schema)
+    const given = readVariable(name, about, env, problems)
+    texts[name] = given.text
+    settings.push({ name, source: given.source, value: shown(given, about) })
+  }
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('TURN_') && !(name in SCHEMA.shape)) problems.push(`${name} is not a variable of this server; .env.example lists them`)
+  }
+  const parsed = SCHEMA.safeParse(texts)
+  if (!parsed.success) problems.push(...parsed.error.issues.map(problemOf))
+  else problems.push(...contradictions(parsed.data))
+  if (problems.length > 0 || !parsed.success) {
+    const lines = problems.map((problem) => `\n  - ${problem}`).join('')
+    throw new ClientsViaError('CONFIG_INVALID', `the configuration has ${problems.length} problem${problems.length === 1 ? '' : 's'}:${lines}`, { problems })
+  }
+  const config = assemble(parsed.data)
+  // What a missing variable comes to, where that is worked out and not a constant.
+  const workedOut = new Map([
+    ['PUBLIC_BASE_URL', config.server.publicBaseUrl ?? `http://${urlHost(config.server.host)}:${config.server.port === 0 ? 'PORT' : config.server.port}`],
+    ['STT_WORKERS', String(config.sttWorkers)],
+  ])
+  return freeze({ ...config, settings: settings.map((setting) => ({ ...setting, value: workedOut.get(setting.name) ?? setting.value })) })
+}
+
+/** Where the outside world reaches this server when it listens on `port`. */
+export function publicBaseUrl(config: Config, port: number): string {
+  return config.server.publicBaseUrl ?? `http://${urlHost(config.server.host)}:${port}`
+}
+
+/** One line a variable: its value and where it came from. Secrets are masked. */
+export function configReport(config: Config): string {
+  const width = Math.max(...config.settings.map((setting) => setting.name.length))
+  return config.settings.map((setting) => `${setting.name.padEnd(width)}  ${setting.value}  (${setting.source})`).join('\n')
+}
+
+/** The text of .env.example: every variable with what it means; commented out, so that a copy changes nothing. */
+export function envExample(): string {
+  const entries = Object.entries(SCHEMA.shape).map(([name, schema]) => {
+    const about = aboutOf(schema)
+    const file = about.secret ? `\n# Or ${name}_FILE, the path of a file that holds it.` : ''
+    return `# ${about.says}${file}\n# ${name}=${about.default ?? about.example}\n`
+  })
+  return `# The server's settings, all optional. Made from the schema in src/config.ts.\n\n${entries.join('\n')}`
+}
+
+type About = Readonly<{
+  says: string
+  example: string
+  /** The text that stands when nothing is given; null: the setting is simply absent. */
+  default: string | null
+  secret?: boolean
+}>
+const about = z.registry<About>()
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const satisfies readonly LogLevel[]
+// A new one each time: the registry knows a variable by its schema.
+const text = (): z.ZodString => z.string({ error: 'is missing' }).min(1, 'must not be empty')
+const whole = (min: number, max: number): z.ZodType<number, string> =>
+  text()
+    .regex(/^\d+$/, `must be a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be a whole number from ${min} to ${max}`)
+const yesOrNo = (): z.ZodType<boolean, string> =>
+  z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true')
+const baseUrl = text().refine(isBaseUrl, 'must be a URL without query or password: https, or http on a loopback address').transform((url) => url.replace(/\/+$/, ''))
+
+/** Milliseconds. A stage that may take longer than the hard limit would have no limit. */
+const stageMs = (stage: string, ms: number): z.ZodType<number, string> =>
+  whole(1, 10_000).register(about, { says: `Deadline of the ${stage} stage, in ms.`, example: String(ms), default: String(ms) })
+
+/** Every variable once, in the order of .env.example. */
+const SCHEMA = z.object({
+  PORT: whole(0, 65_535).register(about, { says: 'TCP port to listen on; 0 takes any free one.', example: '3000', default: '3000' }),
+  HOST: text().register(about, {
+    says: 'Address to listen on. Anything but loopback needs TWILIO_AUTH_TOKEN and PUBLIC_BASE_URL.',
+    example: '0.0.0.0',
+    default: '127.0.0.1',
+  }),
+  PUBLIC_BASE_URL: baseUrl.optional().register(about, {
+    says: 'How the carrier reaches this server. Without it: http://HOST:PORT.',
+    example: 'https://voice.example.com',
+    default: null,
+  }),
+  TRUSTED_PROXY_HOPS: whole(0, 10).register(about, {
+    says: 'How many proxies in front of this server may name the client in X-Forwarded-For.',
+    example: '1',
+    default: '0',
+  }),
+  SHUTDOWN_GRACE_SECONDS: whole(0, 3600).register(about, { says: 'How long calls may go on after a request to stop.', example: '60', default: '60' }),
+  DATA_DIR: text().register(about, { says: 'Folder of the embedded store; made if it is not there.', example: './data', default: './data' }),
+  LOG_LEVEL: z
+    .enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` })
+    .register(about, { says: `Least severe line that is logged: ${LOG_LEVELS.join(', ')}.`, example: 'debug', default: 'info' }),
+  LOG_SPEECH: yesOrNo().register(about, { says: 'Whether the words of callers and agents may be in the log. For development.', example: 'true', default: 'false' }),
+  TWILIO_ACCOUNT_SID: text()
+    .regex(/^AC[0-9a-f]{32}$/i, 'must be AC and 32 hexadecimal digits')
+    .optional()
+    .register(about, { says: 'The Twilio account whose calls are answered.', example: 'AC00000000000000000000000000000000', default: null }),
+  TWILIO_AUTH_TOKEN: text()
+    // An empty or short token would let anybody sign requests.
+    .min(32, 'is shorter than the 32 characters of a Twilio auth token')
+    .optional()
+    .register(about, { says: "That account's auth token: proves that requests come from Twilio.", example: '', default: null, secret: true }),
+  DEMO_COMPANIES: yesOrNo().register(about, { says: 'Whether the demo companies are brought into the store at start.', example: 'false', default: 'true' }),
+  STT_WORKERS: whole(1, 64).optional().register(about, { says: 'Recogniser threads. Without it: one less than the processors, at least one.', example: '2', default: null }),
+  TURN_TARGET_MS: whole(100, 10_000).register(about, {
+    says: "Target from the caller's last sound to the agent's first, in ms.",
+    example: '600',
+    default: '600',
+  }),
+  TURN_HARD_MS: whole(100, 10_000).register(about, { says: 'The same as a limit: later than this counts as over budget, in ms.', example: '1000', default: '1000' }),
+  TURN_STALL_MS: whole(100, 10_000).register(about, { says: 'When "one moment, please" is heard if no answer is there yet, in ms.', example: '700', default: '700' }),
+  TURN_TRANSCRIPT_MS: stageMs('transcript', 450),
+  TURN_CONTEXT_MS: stageMs('context', 50),
+  TURN_INTENT_MS: stageMs('intent', 30),
+  TURN_KNOWLEDGE_MS: stageMs('knowledge', 120),
+  TURN_TEMPLATE_MS: stageMs('template', 30),
+  TURN_RESPONSE_MS: stageMs('response', 400),
+  TURN_QUALITY_MS: stageMs('quality', 20),
+  TURN_PERSONALITY_MS: stageMs('personality', 20),
+  TURN_SYNTHESIS_MS: stageMs('synthesis', 400),
+  TURN_PLAYOUT_MS: stageMs('playout', 60),
+})
+type Values = z.output<typeof SCHEMA>
+const EXAMPLES = new Map(Object.entries(SCHEMA.shape).map(([name, schema]) => [name, aboutOf(schema).example]))
+
+/** What no variable can know by itself. */
+function contradictions(values: Values): string[] {
+  const problems: string[] = []
+  const { HOST, PUBLIC_BASE_URL, TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN } = values
+  if (!isLoopback(HOST) && TWILIO_AUTH_TOKEN === undefined) {
+    problems.push(`HOST is ${HOST}, which others can reach, but there is no TWILIO_AUTH_TOKEN to tell Twilio from them: set it, or set HOST=127.0.0.1`)
+  }
+  if (!isLoopback(HOST) && PUBLIC_BASE_URL === undefined) {
+    problems.push(`PUBLIC_BASE_URL is missing: with HOST=${HOST} it must say how Twilio reaches this server; for example PUBLIC_BASE_URL=https://voice.example.com`)
+  }
+  if ((TWILIO_ACCOUNT_SID === undefined) !== (TWILIO_AUTH_TOKEN === undefined)) {
+    const missing = TWILIO_ACCOUNT_SID === undefined ? 'TWILIO_ACCOUNT_SID' : 'TWILIO_AUTH_TOKEN'
+    problems.push(`${missing} is missing: TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN belong together, both are on the first page of the Twilio console`)
+  }
+  if (values.TURN_TARGET_MS > values.TURN_HARD_MS) problems.push('TURN_TARGET_MS is above TURN_HARD_MS; for example TURN_TARGET_MS=600 TURN_HARD_MS=1000')
+  if (values.TURN_STALL_MS > values.TURN_HARD_MS) problems.push('TURN_STALL_MS is above TURN_HARD_MS; for example TURN_STALL_MS=700 TURN_HARD_MS=1000')
+  for (const [stage, ms] of Object.entries(stagesOf(values))) {
+    if (ms > values.TURN_HARD_MS) problems.push(`TURN_${stage.toUpperCase()}_MS is above TURN_HARD_MS, so that it would never cut anything off`)
+  }
+  return problems
+}
+
+function assemble(values: Values): Omit<Config, 'settings'> {
+  const { TWILIO_ACCOUNT_SID: accountSid, TWILIO_AUTH_TOKEN: authToken } = values
+  return {
+    server: {
+      host: values.HOST,
+      port: values.PORT,
+      publicBaseUrl: values.PUBLIC_BASE_URL ?? null,
+      trustedProxyHops: values.TRUSTED_PROXY_HOPS,
+      shutdownGraceMs: values.SHUTDOWN_GRACE_SECONDS * 1000,
+    },
+    dataDir: values.DATA_DIR,
+    log: { level: values.LOG_LEVEL, speech: values.LOG_SPEECH },
+    twilio: accountSid === undefined || authToken === undefined ? null : { accountSid, authToken: new Secret(authToken) },
+    demoCompanies: values.DEMO_COMPANIES,
+    // One processor is the media loop's.
+    sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),
+    budget: { targetMs: values.TURN_TARGET_MS, hardMs: values.TURN_HARD_MS, stallAfterMs: values.TURN_STALL_MS, stagesMs: stagesOf(values) },
+  }
+}
+
+function stagesOf(values: Values): LatencyBudget['stagesMs'] & Record<string, number> {
+  return {
+    transcript: values.TURN_TRANSCRIPT_MS,
+    context: values.TURN_CONTEXT_MS,
+    intent: values.TURN_INTENT_MS,
+    knowledge: values.TURN_KNOWLEDGE_MS,
+    template: values.TURN_TEMPLATE_MS,
+    response: values.TURN_RESPONSE_MS,
+    quality: values.TURN_QUALITY_MS,
+    personality: values.TURN_PERSONALITY_MS,
+    synthesis: values.TURN_SYNTHESIS_MS,
+    playout: values.TURN_PLAYOUT_MS,
+  }
+}
+
+type Given = Readonly<{ text: string | undefined; source: Setting['source'] }>
+
+function readVariable(name: string, about: About, env: Environment, problems: string[]): Given {
+  const direct = env[name]
+  const path = about.secret ? env[`${name}_FILE`] : undefined
+  if (path === undefined) return direct === undefined ? { text: about.default ?? undefined, source: 'default' } : { text: direct, source: 'environment' }
+  if (direct !== undefined) {
+    problems.push(`${name} and ${name}_FILE are both set: keep one of them`)
+    return { text: direct, source: 'environment' }
+  }
+  try {
+    // Editors end a file with a newline; no secret does.
+    return { text: readFileSync(path, 'utf8').trimEnd(), source: 'file' }
+  } catch (error) {
+    problems.push(`${name}_FILE names a file that cannot be read (${error instanceof Error && 'code' in error ? String(error.code) : 'unknown reason'}): ${path}`)
+    return { text: undefined, source: 'file' }
+  }
+}
+
+function shown(given: Given, about: About): string {
+  if (given.text === undefined) return '-'
+  return about.secret ? '[secret]' : given.text
+}
+
+function problemOf(issue: z.core.$ZodIssue): string {
+  const name = String(issue.path[0])
+  const example = EXAMPLES.get(name) ?? ''
+  return `${name} ${issue.message}${example === '' ? '' : `; for example ${name}=${example}`}`
+}
+
+function aboutOf(schema: z.ZodType): About {
+  const found = about.get(schema)
+  if (found === undefined) throw new TypeError('a variable of the schema is not registered')
+  return found
+}
+
+function isBaseUrl(given: string): boolean {
+  if (!URL.canParse(given)) return false
+  const url = new URL(given)
+  const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname.replace(/^\[|\]$/g, '')))
+  return isSafe && url.search === '' && url.hash === '' && url.username === '' && url.password === ''
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}
+
+function urlHost(host: string): string {
+  return isIP(host) === 6 ? `[${host}]` : host
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) freeze(part)
+  return Object.freeze(value)
+}

@@ -1,0 +1,95 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { inspect } from 'node:util'
+import t from 'tap'
+import { configReport, envExample, loadConfig, publicBaseUrl } from '../../src/config.ts'
+import { isClientsViaError } from '../../src/core/errors.ts'
+
+const TOKEN = '0123456789abcdef0123456789abcdef'
+const SID = `AC${'fedcba98'.repeat(4)}`
+const PUBLIC = { HOST: '0.0.0.0', PUBLIC_BASE_URL: 'https://voice.example.com/', TWILIO_ACCOUNT_SID: SID, TWILIO_AUTH_TOKEN: TOKEN }
+
+function problems(env: Record<string, string>): readonly string[] {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (isClientsViaError(error, 'CONFIG_INVALID')) return String(error.message).split('\n  - ').slice(1)
+    throw error
+  }
+  return []
+}
+
+t.test('with nothing set the server stands on loopback with demo companies', async (t) => {
+  const config = loadConfig({})
+  t.match(config, { server: { host: '127.0.0.1', port: 3000 }, dataDir: './data', log: { level: 'info', speech: false }, twilio: null, demoCompanies: true })
+  t.match(config.budget, { targetMs: 600, hardMs: 1000, stallAfterMs: 700, stagesMs: { transcript: 450 } })
+  t.ok(config.sttWorkers >= 1)
+  t.equal(publicBaseUrl(config, 3000), 'http://127.0.0.1:3000')
+  t.equal(publicBaseUrl(loadConfig({ PORT: '0', HOST: '::1' }), 4711), 'http://[::1]:4711')
+  t.throws(() => Object.assign(config.server, { port: 1 }), TypeError)
+  t.throws(() => Object.assign(config.budget.stagesMs, { transcript: 1 }), TypeError)
+})
+
+t.test('a public server knows its address and its carrier', async (t) => {
+  const config = loadConfig(PUBLIC)
+  t.equal(publicBaseUrl(config, 3000), 'https://voice.example.com')
+  t.equal(config.twilio?.accountSid, SID)
+  t.equal(config.twilio?.authToken.reveal(), TOKEN)
+})
+
+t.test('everything that is wrong is said at once, by the name of the variable and with an example', async (t) => {
+  const found = problems({ PORT: '70000', LOG_LEVEL: 'loud', TWILIO_ACCOUNT_SID: 'AC1', DEMO_COMPANIES: 'yes', TURN_TARGTE_MS: '500', DATA_DIR: '' })
+  t.equal(found.length, 6)
+  for (const name of ['PORT', 'LOG_LEVEL', 'TWILIO_ACCOUNT_SID', 'DEMO_COMPANIES', 'TURN_TARGTE_MS', 'DATA_DIR']) {
+    t.ok(found.some((problem) => problem.startsWith(`${name} `)), name)
+  }
+  t.match(found.find((problem) => problem.startsWith('PORT')), /from 0 to 65535; for example PORT=3000/)
+})
+
+t.test('a server that strangers can reach needs a token, and says what to do', async (t) => {
+  const found = problems({ HOST: '0.0.0.0' })
+  t.match(found, [/HOST is 0\.0\.0\.0.*TWILIO_AUTH_TOKEN.*HOST=127\.0\.0\.1/, /PUBLIC_BASE_URL is missing/])
+  t.same(problems({ HOST: '127.0.0.2' }), [])
+  t.equal(problems({ HOST: '127.example.com' }).length, 2, 'a name that looks like loopback is not')
+  t.match(problems({ ...PUBLIC, TWILIO_AUTH_TOKEN: '' }), [/TWILIO_AUTH_TOKEN must not be empty/])
+  t.match(problems({ TWILIO_AUTH_TOKEN: TOKEN }), [/TWILIO_ACCOUNT_SID is missing/])
+  t.match(problems({ TWILIO_ACCOUNT_SID: SID }), [/TWILIO_AUTH_TOKEN is missing/])
+})
+
+t.test('a public address is https, or loopback, and nothing but an address', async (t) => {
+  for (const url of ['http://voice.example.com', 'ftp://127.0.0.1', 'voice.example.com', 'https://a.example/?x=1', 'https://u:p@a.example', 'https://a.example/#x']) {
+    t.match(problems({ PUBLIC_BASE_URL: url }), [/PUBLIC_BASE_URL must be a URL/], url)
+  }
+  for (const url of ['https://a.example/base', 'http://localhost:8080', 'http://[::1]:3000']) t.same(problems({ PUBLIC_BASE_URL: url }), [], url)
+})
+
+t.test('a budget that could never hold is refused', async (t) => {
+  t.match(problems({ TURN_TARGET_MS: '1200' }), [/TURN_TARGET_MS is above TURN_HARD_MS/])
+  t.match(problems({ TURN_STALL_MS: '1200' }), [/TURN_STALL_MS is above TURN_HARD_MS/])
+  t.match(problems({ TURN_RESPONSE_MS: '1200' }), [/TURN_RESPONSE_MS is above TURN_HARD_MS/])
+  t.same(problems({ TURN_HARD_MS: '2000', TURN_RESPONSE_MS: '1200' }), [])
+})
+
+t.test('a secret may come from a file, from one place only, and is never shown', async (t) => {
+  const file = join(t.testdir({}), 'token')
+  writeFileSync(file, `${TOKEN}\n`)
+  const config = loadConfig({ TWILIO_ACCOUNT_SID: SID, TWILIO_AUTH_TOKEN_FILE: file })
+  t.equal(config.twilio?.authToken.reveal(), TOKEN)
+  t.match(problems({ TWILIO_ACCOUNT_SID: SID, TWILIO_AUTH_TOKEN: TOKEN, TWILIO_AUTH_TOKEN_FILE: file }), [/TWILIO_AUTH_TOKEN and TWILIO_AUTH_TOKEN_FILE are both set/])
+  t.match(problems({ TWILIO_AUTH_TOKEN_FILE: '/nowhere/token' }), [/TWILIO_AUTH_TOKEN_FILE names a file that cannot be read \(ENOENT\)/])
+  const report = configReport(config)
+  t.match(report, /TWILIO_AUTH_TOKEN +\[secret\] +\(file\)/)
+  t.match(report, /TWILIO_ACCOUNT_SID +ACfedc\w+ +\(environment\)/)
+  t.match(report, /LOG_SPEECH +false +\(default\)/)
+  for (const text of [report, JSON.stringify(config), inspect(config, { depth: 9 }), String(config.twilio?.authToken)]) t.notOk(text.includes(TOKEN))
+  const wrong = 'a-secret-that-is-too-short'
+  t.notOk(problems({ TWILIO_ACCOUNT_SID: SID, TWILIO_AUTH_TOKEN: wrong }).join().includes(wrong))
+})
+
+t.test('.env.example is the schema', async (t) => {
+  const path = resolve(import.meta.dirname, '../../.env.example')
+  t.equal(readFileSync(path, 'utf8'), envExample(), 'write envExample() of src/config.ts to .env.example')
+  const commented = envExample().split('\n').filter((line) => /^# [A-Z_]+=.+/.test(line))
+  const env = Object.fromEntries(commented.map((line) => line.slice(2).split(/=(.*)/s, 2)))
+  t.same(problems({ ...env, TWILIO_AUTH_TOKEN: TOKEN }), [], 'every example in it is valid')
+})
