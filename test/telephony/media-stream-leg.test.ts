@@ -1,159 +1,10 @@
 import t from 'tap'
-import { encodeMulaw, MULAW_SILENCE } from '../../src/audio/g711.ts'
 import type { LegEvent } from '../../src/call/call-leg.ts'
 import { instant } from '../../src/core/clock.ts'
 import { Scope } from '../../src/core/scope.ts'
-import { CallerMedia } from '../../src/telephony/caller-media.ts'
-import { MediaStreamLeg, PLAYOUT_LEAD_MS, type LegCount, type MediaSocket } from '../../src/telephony/media-stream-leg.ts'
-import { assertOutboundMessage, type InboundMedia, type OutboundMessage } from '../../src/telephony/media-stream-protocol.ts'
+import { MediaStreamLeg, PLAYOUT_LEAD_MS, type LegCount } from '../../src/telephony/media-stream-leg.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-
-const STREAM = 'MZ0001'
-const START = { companyId: 'c1', callSid: 'CA1', accountSid: 'AC1', streamSid: STREAM, from: '+15550109999', to: '+15550100000', resumed: false }
-const TONE = encodeMulaw(Int16Array.from({ length: 160 }, (_, i) => Math.round(8000 * Math.sin(i / 3))))
-const VOICE = encodeMulaw(Int16Array.from({ length: 160 }, (_, i) => Math.round(4000 * Math.cos(i / 5))))
-
-/** The carrier's end of the socket: refuses any message that Twilio would warn of. */
-class CarrierSocket implements MediaSocket {
-  readonly heard: OutboundMessage[] = []
-  closed: { code: number; reason: string } | null = null
-  terminated = false
-  bufferedAmount = 0
-
-  send(text: string): void {
-    if (this.closed !== null) throw new Error('sent after close')
-    this.heard.push(assertOutboundMessage(text, STREAM))
-  }
-
-  close(code: number, reason: string): void {
-    this.closed ??= { code, reason }
-  }
-
-  terminate(): void {
-    this.terminated = true
-  }
-
-  count(event: OutboundMessage['event']): number {
-    return this.heard.filter((message) => message.event === event).length
-  }
-}
-
-type Call = Readonly<{
-  clock: VirtualClock
-  socket: CarrierSocket
-  scope: Scope
-  leg: MediaStreamLeg
-  events: LegEvent[]
-  counts: Map<LegCount, number>
-  /** 20 ms of the caller's voice, numbered from 1. */
-  speak: (chunk: number, over?: Partial<InboundMedia>) => void
-}>
-
-function answeredCall(): Call {
-  const clock = new VirtualClock()
-  const socket = new CarrierSocket()
-  const scope = new Scope()
-  const counts = new Map<LegCount, number>()
-  const leg = new MediaStreamLeg({ clock, socket, start: START, scope, count: (what) => counts.set(what, (counts.get(what) ?? 0) + 1) })
-  const events: LegEvent[] = []
-  void (async () => {
-    for await (const event of leg.events) events.push(event)
-  })()
-  const speak = (chunk: number, over: Partial<InboundMedia> = {}): void =>
-    leg.receive({ event: 'media', streamSid: STREAM, track: 'inbound', chunk, timestampMs: (chunk - 1) * 20, payload: TONE, ...over })
-  return { clock, socket, scope, leg, events, counts, speak }
-}
-
-const frames = (events: readonly LegEvent[]): number[] => events.flatMap((event) => (event.kind === 'audio' ? [event.frame.mediaMs] : []))
-const isSilence = (event: LegEvent | undefined): boolean => event?.kind === 'audio' && event.frame.mulaw.every((byte) => byte === MULAW_SILENCE)
-const never = new AbortController().signal
-
-/** Plays a long reply until told to stop; the returned count is of frames that `play` accepted. */
-function reply(leg: MediaStreamLeg, generation: number, frameCount = 500): { done: Promise<void>; stop: () => void } {
-  let feeding = true
-  const done = (async () => {
-    for (let i = 0; i < frameCount && feeding; i += 1) await leg.play(VOICE, generation, never)
-  })()
-  return { done, stop: () => (feeding = false) }
-}
-
-t.test('C9 frames that arrive twice or out of order are heard once and in order', async (t) => {
-  const { clock, leg, events, counts, speak } = answeredCall()
-  for (const chunk of [1, 2, 4, 3, 3, 2, 6, 7, 5, 8]) speak(chunk)
-  await clock.advance(1)
-  t.same(frames(events), [0, 20, 40, 60, 80, 100, 120, 140])
-  t.equal(counts.get('media-duplicate'), 2)
-  t.equal(leg.lostFrameCount, 0)
-})
-
-t.test('C9 a lost frame becomes silence of its length, after a window of five', async (t) => {
-  const { clock, leg, events, speak } = answeredCall()
-  for (const chunk of [1, 2, 4, 5, 6, 7, 8]) speak(chunk)
-  await clock.advance(1)
-  t.same(frames(events), [0, 20], 'a hole is not filled while its frame may still come')
-  speak(9)
-  await clock.advance(1)
-  t.same(frames(events), [0, 20, 40, 60, 80, 100, 120, 140, 160])
-  t.ok(isSilence(events[2]), 'the hole is silent')
-  t.notOk(isSilence(events[3]))
-  t.equal(leg.lostFrameCount, 1)
-  speak(3)
-  await clock.advance(1)
-  t.equal(events.length, 9, 'the frame that came too late is not heard')
-})
-
-t.test('C9 audio that the carrier discarded is filled by timestamp, and a long outage only in part', async (t) => {
-  const { clock, leg, events, speak } = answeredCall()
-  speak(1)
-  speak(2, { timestampMs: 100 })
-  await clock.advance(1)
-  t.same(frames(events), [0, 20, 40, 60, 80, 100], 'chunks in a row, time apart')
-  await clock.advance(8000)
-  speak(3, { timestampMs: 8100 })
-  await clock.advance(1)
-  t.equal(events.length, 6 + 100 + 1, 'two seconds of silence stand for eight')
-  t.equal(frames(events).at(-1), 8100, 'and the media clock is right again')
-  t.equal(leg.lostFrameCount, 4 + 399)
-})
-
-t.test('C9 a chunk or a timestamp from the far future cannot deafen the call', async (t) => {
-  const { clock, events, counts, speak } = answeredCall()
-  speak(1)
-  speak(2, { timestampMs: 999_999_999_999 })
-  speak(900_000_000_000, { timestampMs: 20 })
-  speak(2)
-  speak(3)
-  await clock.advance(1)
-  t.same(frames(events), [0, 20, 40])
-  t.equal(counts.get('media-implausible'), 2)
-})
-
-t.test('C10 payloads of any length are cut to 20 ms frames without losing a sample', async (t) => {
-  const { clock, events, speak } = answeredCall()
-  const bytes = Uint8Array.from({ length: 40_480 }, (_, i) => (i * 7) & 0xff)
-  let at = 0
-  let chunk = 1
-  for (const size of [1, 159, 320, 40_000]) {
-    speak(chunk, { timestampMs: Math.floor(at / 8), payload: bytes.subarray(at, at + size) })
-    chunk += 1
-    at += size
-  }
-  await clock.advance(1)
-  const heard = Buffer.concat(events.flatMap((event) => (event.kind === 'audio' ? [event.frame.mulaw] : [])))
-  t.equal(events.length, 253)
-  t.ok(heard.equals(bytes))
-  t.ok(events.every((event) => event.kind !== 'audio' || (event.frame.mulaw.length === 160 && event.frame.samples.length === 160)))
-})
-
-t.test('C8 C12 media of another stream or of the outbound track never reaches the ear', async (t) => {
-  const { clock, events, counts, speak } = answeredCall()
-  speak(1, { streamSid: 'MZ9999' })
-  speak(1, { track: 'outbound' })
-  await clock.advance(1)
-  t.equal(events.length, 0)
-  t.equal(counts.get('media-wrong-stream'), 1)
-  t.equal(counts.get('media-other-track'), 1)
-})
+import { CarrierSocket, START, STREAM, TONE, VOICE, answeredCall, frames, never, reply } from './answered-call.ts'
 
 t.test('C14 keys are heard at once and in order, also while the agent talks', async (t) => {
   const { clock, leg, events } = answeredCall()
@@ -161,34 +12,6 @@ t.test('C14 keys are heard at once and in order, also while the agent talks', as
   for (const digit of ['1', '*', '#', 'D', '1', '1']) leg.receive({ event: 'dtmf', streamSid: STREAM, digit })
   await clock.runUntil(talking.done)
   t.same(events.map((event) => event.kind === 'dtmf' && event.digit), ['1', '*', '#', 'D', '1', '1'])
-})
-
-t.test('X34 a stall and its burst leave the moments of capture where they were', async (t) => {
-  const { clock, events, leg, speak } = answeredCall()
-  for (let chunk = 1; chunk <= 50; chunk += 1) {
-    await clock.advance(20)
-    speak(chunk)
-  }
-  await clock.advance(400)
-  for (let chunk = 51; chunk <= 70; chunk += 1) speak(chunk)
-  await clock.advance(0)
-  const captured = events.flatMap((event) => (event.kind === 'audio' ? [event.frame.capturedAt - event.frame.mediaMs] : []))
-  t.equal(captured.length, 70)
-  t.ok(Math.max(...captured) - Math.min(...captured) < 3, 'the mapping from media clock to ours moved less than 3 ms')
-  t.ok(Math.abs(leg.mediaNowMs() - 1400) < 3)
-  t.ok(Math.abs(leg.instantOf(1400) - clock.now()) < 3)
-})
-
-t.test('X34 a first packet that was late is forgiven as soon as a prompt one comes, and a slower route is learnt', async (t) => {
-  const media = new CallerMedia(instant(0))
-  const emit = (): void => undefined
-  const packet = (chunk: number): InboundMedia => ({ event: 'media', streamSid: STREAM, track: 'inbound', chunk, timestampMs: (chunk - 1) * 20, payload: TONE })
-  media.accept(packet(1), instant(420), emit)
-  media.accept(packet(2), instant(420), emit)
-  media.accept(packet(3), instant(60), emit)
-  t.equal(media.instantOf(60), 60)
-  for (let chunk = 4; chunk < 2000; chunk += 1) media.accept(packet(chunk), instant(chunk * 20 + 80), emit)
-  t.equal(media.instantOf(0), 80, 'an 80 ms longer way is the new zero after a while')
 })
 
 t.test('C15 marks come back as they were played; strange, early and repeated echoes complete nothing', async (t) => {
@@ -392,14 +215,6 @@ t.test('C6 C7 a leg ends once: by stop, by a clean close, by a broken line or by
   t.equal(byAgent.socket.heard.length, 0, 'nothing is sent after the end')
 })
 
-t.test('C6 what waited for a lost frame is still heard when the call ends', async (t) => {
-  const { clock, events, leg, speak } = answeredCall()
-  for (const chunk of [1, 3, 4]) speak(chunk)
-  leg.receive({ event: 'stop', streamSid: STREAM })
-  await clock.advance(1)
-  t.same(frames(events), [0, 20, 40, 60])
-})
-
 t.test('X37 a caller who vanished without a word frees everything after ten seconds', async (t) => {
   const { clock, socket, scope, leg, speak } = answeredCall()
   await clock.advance(6000)
@@ -437,22 +252,4 @@ t.test('an ear that does not listen costs ten seconds of frames and no more', as
   t.equal(heard.length, 512)
   t.equal(frames(heard).at(-1), 11_980, 'the newest are kept')
   t.equal(counts.length, 88)
-})
-
-t.test('C25 a call of 100 minutes keeps its clock and leaves nothing behind', async (t) => {
-  const media = new CallerMedia(instant(0))
-  let heard = 0
-  let lastMediaMs = 0
-  const emit = (frame: { mediaMs: number }): void => {
-    heard += 1
-    lastMediaMs = frame.mediaMs
-  }
-  for (let chunk = 1; chunk <= 300_500; chunk += 1) {
-    if (chunk % 1000 === 0) continue
-    media.accept({ event: 'media', streamSid: STREAM, track: 'inbound', chunk, timestampMs: (chunk - 1) * 20, payload: TONE }, instant(chunk * 20), emit)
-  }
-  t.equal(heard, 300_500, 'every lost frame was filled')
-  t.equal(lastMediaMs, 300_499 * 20)
-  t.equal(media.lostFrameCount, 300)
-  t.equal(media.instantOf(lastMediaMs + 20), 300_500 * 20)
 })

@@ -333,7 +333,7 @@ t.test('T18 a company cannot write TwiML with its name', async (t) => {
   const twiml = hangUpTwiml('Bob & "Sons"><Dial>+15550100009</Dial>\u0000\u0007\uD800')
   t.match(twiml, '<Say>Bob &amp; "Sons"&gt;&lt;Dial&gt;+15550100009&lt;/Dial&gt;')
   t.notMatch(twiml, '<Dial')
-  t.notMatch(twiml, /[\u0000-\u0008]/, 'what XML cannot hold is left out')
+  t.notOk([...twiml].some((character) => character < '\t' || !character.isWellFormed()), 'what XML cannot hold is left out')
 })
 
 t.test('T19 only telephone numbers are dialled, and none that cost a fortune', async (t) => {
