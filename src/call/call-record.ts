@@ -62,7 +62,7 @@ export type Gap = Readonly<{ id: string; companyId: string; callSid: string; tur
 export interface CallRepository {
   begin(companyId: string, call: CallRecord, signal?: AbortSignal): Promise<void>
   get(companyId: string, callSid: string, signal?: AbortSignal): Promise<CallRecord | null>
-  /** Newest first. */
+  /** Newest first. `before`: the callSid of the last call of the page before; INVALID_INPUT when the company has no such call. */
   list(
     companyId: string,
     page: Readonly<{ before: string | null; limit: number; outcome?: CallOutcome; from?: string }>,
@@ -73,6 +73,7 @@ export interface CallRepository {
   saveTurn(companyId: string, callSid: string, turn: TurnRecord, signal?: AbortSignal): Promise<void>
   turns(companyId: string, callSid: string, signal?: AbortSignal): Promise<readonly TurnRecord[]>
   saveGap(companyId: string, gap: Gap, signal?: AbortSignal): Promise<void>
+  /** By id, after `after`. */
   gaps(companyId: string, page: Readonly<{ after: string | null; limit: number; solved?: boolean }>, signal?: AbortSignal): Promise<readonly Gap[]>
   solveGap(companyId: string, gapId: string, entryId: string, signal?: AbortSignal): Promise<boolean>
   deleteCall(companyId: string, callSid: string, signal?: AbortSignal): Promise<boolean>
