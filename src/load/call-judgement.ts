@@ -1,5 +1,5 @@
 import type { CallMeasures, StepMeasures } from './call-measures.ts'
-import { LONGEST_SILENCE_MS, type ScriptStep, type StepExpectation } from './call-script.ts'
+import { LONGEST_SILENCE_MS, type StepExpectation } from './call-script.ts'
 import type { CallEvidence, StepEvidence } from './simulated-caller.ts'
 import type { ServerCall, ServerTurn } from './turn-records.ts'
 
@@ -128,8 +128,10 @@ function factFailures(step: number, expect: StepExpectation, turns: readonly Ser
 }
 
 function endFailures(evidence: CallEvidence): Failure[] {
+  const { ends } = evidence.script
+  if (ends === 'any') return []
   const expected = { 'caller-hangs-up': 'caller-hung-up', 'agent-hangs-up': 'agent-hung-up', transfer: 'transferred', voicemail: 'voicemail' } as const
-  const wanted = expected[evidence.script.ends]
+  const wanted = expected[ends]
   return evidence.end === wanted ? [] : [{ kind: 'end', step: null, what: `the call ended as "${evidence.end}", expected "${wanted}"` }]
 }
 

@@ -75,7 +75,7 @@ const noise = z.strictObject({
   expect: expectation.prefault({ agent: 'stays-silent' }),
 })
 const press = z.strictObject({ do: z.literal('press'), digits: z.string().regex(/^[0-9*#A-D]{1,20}$/), when, expect: expectation.prefault({}) })
-const staySilent = z.strictObject({ do: z.literal('stay-silent'), durationMs: milliseconds, expect: expectation.prefault({ agent: 'stays-silent' }) })
+const staySilent = z.strictObject({ do: z.literal('stay-silent'), durationMs: milliseconds, when, expect: expectation.prefault({ agent: 'stays-silent' }) })
 const hangUp = z.strictObject({ do: z.literal('hang-up'), when })
 
 const callScript = z.strictObject({
@@ -87,8 +87,8 @@ const callScript = z.strictObject({
   line: z.strictObject({ snrDb: z.number().min(10).max(40) }).prefault({ snrDb: 25 }),
   greeting: z.strictObject({ withinMs: milliseconds.default(LONGEST_SILENCE_MS), says: z.array(pattern).max(10).default([]) }).prefault({}),
   steps: z.array(z.discriminatedUnion('do', [say, noise, press, staySilent, hangUp])).min(1).max(MOST_STEPS),
-  /** How the call must come to its end. */
-  ends: z.enum(['caller-hangs-up', 'agent-hangs-up', 'transfer', 'voicemail']).default('caller-hangs-up'),
+  /** How the call must come to its end; `any` where that depends on the hour. */
+  ends: z.enum(['caller-hangs-up', 'agent-hangs-up', 'transfer', 'voicemail', 'any']).default('caller-hangs-up'),
 })
 
 export type CallScript = z.infer<typeof callScript>

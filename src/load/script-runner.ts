@@ -38,7 +38,7 @@ export class ScriptRunner {
     if (this.#hungUp || nowMs < this.#busyUntilMs) return null
     const step = this.#script.steps[this.#next]
     if (step === undefined) return this.#afterLastStep(nowMs, ear)
-    if (step.do !== 'stay-silent' && !this.#isDue(step.when, nowMs, ear)) return null
+    if (!this.#isDue(step.when, nowMs, ear)) return null
     const index = this.#next
     this.#next += 1
     if (step.do === 'hang-up') {
@@ -71,7 +71,7 @@ export class ScriptRunner {
   #afterLastStep(nowMs: number, ear: EarState): CallerAct | null {
     const quietForMs = nowMs - Math.max(this.#busyUntilMs, ear.agentLastAudibleMs ?? 0)
     const spokeSince = ear.agentLastAudibleMs !== null && ear.agentLastAudibleMs >= this.#busyUntilMs
-    const callerEnds = this.#script.ends === 'caller-hangs-up'
+    const callerEnds = this.#script.ends === 'caller-hangs-up' || this.#script.ends === 'any'
     const limitMs = callerEnds && spokeSince && ear.playoutEmpty ? HANG_UP_AFTER_QUIET_MS : AFTER_LAST_STEP_MS
     if (quietForMs < limitMs) return null
     this.#hungUp = true
