@@ -1,5 +1,5 @@
 import { ClientsViaError } from '../core/errors.ts'
-import { apiKeySchema, breakGlassSchema, deviceSchema, userSchema, type ApiKey, type BreakGlass, type Device, type User } from '../security/records.ts'
+import { apiKeySchema, breakGlassSchema, deviceSchema, userSchema, type ApiKey, type BreakGlass, type Device, type Place, type User } from '../security/records.ts'
 import type {
   ApiKeyRepository, BreakGlassRepository, DeviceRegistration, DeviceRepository, Page, UserRepository,
 } from '../security/repositories.ts'
@@ -69,6 +69,22 @@ export class EmbeddedUserRepository implements UserRepository {
   async countOwners(companyId: string, signal?: AbortSignal): Promise<number> {
     signal?.throwIfAborted()
     return this.#countOwners(companyId)
+  }
+
+  async recordLogin(companyId: string, userId: string, login: Readonly<{ at: string; place: Place }>, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    this.#database.run(
+      `UPDATE users SET document = json_set(document, '$.lastLogin', json(?)) WHERE company_id = ? AND user_id = ?`,
+      JSON.stringify(login), companyId, userId,
+    )
+  }
+
+  async rehash(companyId: string, userId: string, change: Readonly<{ from: string; to: string }>, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    this.#database.run(
+      `UPDATE users SET document = json_set(document, '$.passwordHash', ?) WHERE company_id = ? AND user_id = ? AND document ->> '$.passwordHash' = ?`,
+      change.to, companyId, userId, change.from,
+    )
   }
 
   #get(companyId: string, userId: string): User | null {

@@ -44,6 +44,7 @@ const SECURITY_MIGRATIONS: readonly Migration[] = [
         PRIMARY KEY (company_id, user_id, device_id)
       ) STRICT;
       CREATE INDEX sessions_by_end ON sessions (expires_at);
+      CREATE INDEX sessions_by_id ON sessions (company_id, session_id);
       CREATE TABLE refresh_tokens (
         company_id TEXT NOT NULL, hash TEXT NOT NULL, session_id TEXT NOT NULL, spent INTEGER NOT NULL, document TEXT NOT NULL,
         PRIMARY KEY (company_id, hash)

@@ -20,8 +20,8 @@ export type EmbeddedStoreOptions = Readonly<{
 }>
 
 /**
- * At the measured 2,000 to 3,000 writes a second this is a second or two of work. A store that far behind is stuck, and saying so is better than
- * growing until the process dies.
+ * At the 1,500 turn records a second that test/bench/store.ts measured this is more than three seconds of work. A store that far
+ * behind is stuck, and saying so is better than growing until the process dies.
  */
 const MAX_WAITING = 5000
 
@@ -150,7 +150,7 @@ class StoreThread {
     if (this.#worker !== worker && this.#worker !== null) return
     this.#worker = null
     this.#opening = null
-    for (const pending of [...this.#pending.values()]) pending.reject(error)
+    for (const pending of this.#pending.values()) pending.reject(error)
   }
 
   async #close(): Promise<void> {

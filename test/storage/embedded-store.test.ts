@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
-import type { ClientsViaError } from '../../src/core/errors.ts'
+import { isClientsViaError, type ClientsViaError } from '../../src/core/errors.ts'
 import { EmbeddedDatabase } from '../../src/storage/embedded-database.ts'
 import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
 import { makeRepositories, type EmbeddedRepositories } from '../../src/storage/embedded-repositories.ts'
@@ -89,6 +90,23 @@ t.test('a request ends in the same tick as its signal', async (t) => {
   await t.rejects(asking, { message: 'hung up' })
   await t.rejects(store.calls.get('a', 'CA1', controller.signal), { message: 'hung up' })
   t.equal(store.waiting, 0)
+})
+
+t.test('a store thread that dies fails what it was asked, and the next request finds another one', async (t) => {
+  const threads: Worker[] = []
+  const remember = (thread: Worker): void => void threads.push(thread)
+  process.on('worker', remember)
+  t.teardown(() => process.off('worker', remember))
+  const store = await open(t)
+  await store.calls.saveTurn('a', 'CA1', turn(1))
+  const asked = Promise.allSettled(Array.from({ length: 200 }, () => store.calls.turns('a', 'CA1')))
+  await threads[0]?.terminate()
+  const lost = (await asked).filter((one) => one.status === 'rejected')
+  t.ok(lost.length > 0)
+  t.ok(lost.every((one) => isClientsViaError(one.reason, 'STORE_FAILED')))
+  t.equal(store.waiting, 0)
+  t.equal((await store.calls.turns('a', 'CA1')).length, 1)
+  t.equal(threads.length, 2)
 })
 
 t.test('a value that no other thread can be sent fails alone', async (t) => {
