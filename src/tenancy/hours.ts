@@ -83,6 +83,8 @@ function periodsOn(company: OpeningHours, day: DateTime): Period[] {
   const intervals: readonly Interval[] = holiday?.intervals ?? (weekday === undefined ? [] : company.hours[weekday])
   return intervals
     .map((interval) => ({ opensAtMs: firstMoment(day, interval.opens).toMillis(), closesAtMs: firstMoment(day, interval.closes).toMillis() }))
+    // Hours that the clock skips altogether are no hours.
+    .filter((period) => period.opensAtMs < period.closesAtMs)
     .sort((a, b) => a.opensAtMs - b.opensAtMs)
 }
 

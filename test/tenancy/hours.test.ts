@@ -65,6 +65,8 @@ t.test('hours around the change of the clocks', async (t) => {
   t.ok(isOpen(night, new Date('2026-11-01T06:15:00Z')), 'open through the repeated hour')
   t.notOk(isOpen(night, new Date('2026-11-01T07:30:00Z')))
   t.same(nextOpening(company(week(day('02:30', '12:00'))), at('2026-03-08T00:10')), new Date('2026-03-08T07:00:00Z'), 'at 02:30, which is not there')
+  const skipped = company(week(day('02:10', '02:40')))
+  t.same(nextOpening(skipped, at('2026-03-08T00:10')), at('2026-03-09T02:10'), 'that night they do not come')
   const always = company(week(day('00:00', '24:00')))
   t.ok(isOpen(always, new Date('2026-11-01T06:30:00Z')))
   t.ok(isOpen(company(week(day('00:00', '24:00')), { timeZone: 'America/Havana' }), at('2026-03-08T01:00', 'America/Havana')), 'a day without a midnight')
@@ -78,28 +80,26 @@ t.test('open and next opening agree with a plain minute-by-minute look at the cl
     .map(([a, b]) => (a < b ? day(a, b) : day(b, a)))
   const start = fc.constantFrom('2026-03-07T22:00:00Z', '2026-10-31T20:00:00Z', '2026-03-28T20:00:00Z', '2026-10-24T18:00:00Z', '2026-07-01T12:00:00Z')
   const zone = fc.constantFrom('America/New_York', 'Europe/London', 'Australia/Lord_Howe', 'America/Havana', 'Asia/Kolkata')
-  fc.assert(
-    fc.property(interval, start, zone, fc.integer({ min: 0, max: 2000 }), (intervals, from, timeZone, offset) => {
-      const one = company(week(intervals), { timeZone })
-      const moment = new Date(new Date(from).getTime() + offset * 60_000)
-      const clock = new Intl.DateTimeFormat('en-CA', { timeZone, hourCycle: 'h23', dateStyle: 'short', timeStyle: 'short' })
-      const read = (ms: number): string => clock.format(new Date(ms)).replace(', ', 'T')
-      const today = read(moment.getTime()).slice(0, 10)
-      const [{ opens, closes } = { opens: '', closes: '' }] = intervals
-      // Between the first minute of the day that shows `opens` or later, and the first that shows `closes` or later.
-      let hasOpened = false
-      let hasClosed = false
-      for (let ms = moment.getTime() - 26 * 3_600_000; ms <= moment.getTime(); ms += 60_000) {
-        const shown = read(ms)
-        if (shown.slice(0, 10) !== today) continue
-        hasOpened ||= shown.slice(11) >= opens
-        hasClosed ||= shown.slice(11) >= closes
-      }
-      const opening = nextOpening(one, moment)
-      return isOpen(one, moment) === (hasOpened && !hasClosed) && opening !== null && opening >= moment && isOpen(one, opening)
-    }),
-    { numRuns: 40 },
-  )
+  const agrees = fc.property(interval, start, zone, fc.integer({ min: 0, max: 2000 }), (intervals, from, timeZone, offset) => {
+    const one = company(week(intervals), { timeZone })
+    const moment = new Date(new Date(from).getTime() + offset * 60_000)
+    const clock = new Intl.DateTimeFormat('en-CA', { timeZone, hourCycle: 'h23', dateStyle: 'short', timeStyle: 'short' })
+    const read = (ms: number): string => clock.format(new Date(ms)).replace(', ', 'T')
+    const today = read(moment.getTime()).slice(0, 10)
+    const [{ opens, closes } = { opens: '', closes: '' }] = intervals
+    // Between the first minute of the day that shows `opens` or later, and the first that shows `closes` or later.
+    let hasOpened = false
+    let hasClosed = false
+    for (let ms = moment.getTime() - 26 * 3_600_000; ms <= moment.getTime(); ms += 60_000) {
+      const shown = read(ms)
+      if (shown.slice(0, 10) !== today) continue
+      hasOpened ||= shown.slice(11) >= opens
+      hasClosed ||= shown.slice(11) >= closes
+    }
+    const opening = nextOpening(one, moment)
+    return isOpen(one, moment) === (hasOpened && !hasClosed) && opening !== null && opening >= moment && isOpen(one, opening)
+  })
+  t.doesNotThrow(() => fc.assert(agrees, { numRuns: 40 }))
 })
 
 t.test('the next opening', async (t) => {
