@@ -125,7 +125,7 @@ t.test('a turn is drawn to scale, stage after stage, against its budget', async 
 t.test('colours add nothing but colours, and the verdict is the budget\'s', async (t) => {
   const style = { targetMs: 600, hardMs: 1000 }
   const coloured = renderTurn(traced, { ...style, colours: true })
-  t.match(coloured, /\u001b\[/)
+  t.ok(coloured.includes('\u001b['))
   t.equal(stripVTControlCharacters(coloured), renderTurn(traced, { ...style, colours: false }))
   const verdict = (changes: Partial<TracedTurn>): string => renderTurn({ ...traced, ...changes }, { ...style, colours: false }).split('\n').at(-1) ?? ''
   t.match(verdict({ gapMs: 590 }), /within the target of 600 ms$/)
