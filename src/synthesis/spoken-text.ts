@@ -114,6 +114,8 @@ const RULES: readonly Rule[] = [
   // What numbers are left.
   [/\b(\d{1,2})\s?-\s?(\d{1,2})\b(?!-)/g, ([from, to]) => `${cardinal(from)} to ${cardinal(to)}`],
   [new RegExp(`(?<![\\w.])(-)?(${AMOUNT})(?![\\w])`, 'g'), ([minus, amount]) => `${minus ? 'minus ' : ''}${number(amount as string)}`],
+  // What fits no rule, such as a code of letters and digits, can still be written down by who hears it.
+  [/[:$%\/]*(\d+)[:$%\/]*/g, ([run]) => ` ${digits(run)} `],
 ]
 
 const SCALES: Readonly<Record<string, string>> = { k: 'thousand', K: 'thousand', M: 'million' }
