@@ -223,15 +223,14 @@ function parseObject(raw: unknown): Fields {
   return value
 }
 
-/** Own properties only: a message cannot answer from Object.prototype. */
 function section(fields: Fields, key: string, path = key): Fields {
-  const value = Object.hasOwn(fields, key) ? fields[key] : undefined
+  const value = fields[key]
   if (!isFields(value)) throw malformed(path, 'must be an object')
   return value
 }
 
 function text(fields: Fields, key: string, path = key): string {
-  const value = Object.hasOwn(fields, key) ? fields[key] : undefined
+  const value = fields[key]
   if (typeof value !== 'string' || value === '') throw malformed(path, 'must be non-empty text')
   if (value.length > MAX_NAME_CHARS) throw malformed(path, `must have at most ${MAX_NAME_CHARS} characters`)
   return value
