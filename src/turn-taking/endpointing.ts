@@ -30,6 +30,8 @@ const RESUME_MS = 60
 /** A pause worth preparing a reply for, when the words allow it; a complete sentence is prepared for at once. */
 const SPECULATE_AFTER_MS = 250
 const SPECULATE_ABOVE = -0.5
+/** A commit waits this long at most for a sound to turn out to be speech or none. */
+const STIRRING_GRACE_MS = 100
 /** Text that lacks no more than this of the last speech speaks for all of it. */
 const TEXT_LAG_MS = 200
 /** Less speech than this, with no words in it, was a cough or a click. */
@@ -81,7 +83,8 @@ class FusedTurnDetector implements TurnDetector {
   }
 
   get speaking(): boolean {
-    return this.#fusion.confirmed && this.#nowMs - this.#fusion.lastVoicedMs <= SPEAKING_HANGOVER_MS
+    const heard = this.#agentAudible ? this.#fusion.convinced : this.#fusion.confirmed
+    return heard && this.#nowMs - this.#fusion.lastVoicedMs <= SPEAKING_HANGOVER_MS
   }
 
   get speakingSinceMs(): number | null {
@@ -180,6 +183,8 @@ class FusedTurnDetector implements TurnDetector {
     const plan = this.#plan()
     const silenceMs = this.#nowMs - this.#lastVoicedMs
     if (silenceMs >= plan.waitMs) {
+      // Answering into the first syllable of what comes next is the worst moment of all.
+      if (this.#fusion.stirring && silenceMs < plan.waitMs + STIRRING_GRACE_MS) return
       this.#finish(plan, silenceMs, decisions)
       return
     }

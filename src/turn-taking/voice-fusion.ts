@@ -36,6 +36,11 @@ export class VoiceFusion {
     return this.#floor.db > NOISY_FLOOR_DB ? 'noisy' : 'fused'
   }
 
+  /** A sound has just begun and cannot be told from speech yet. */
+  get stirring(): boolean {
+    return this.#loudFrames > 0 && this.#loudFrames <= STIRRING_FRAMES
+  }
+
   /** Enough to be told from a click: a convinced Silero soon, anything else only when it lasts. */
   get confirmed(): boolean {
     if (this.#run === null) return false
@@ -43,17 +48,23 @@ export class VoiceFusion {
     return this.#run.voicedMs >= needed
   }
 
+  /**
+   * Confirmed by a Silero that believes it: what may silence the agent. One that stays in doubt, as over music, is believed for
+   * `DOUBT_MS` only: long enough to hold the agent, too short to take the turn.
+   */
+  get convinced(): boolean {
+    if (this.#run === null || !this.confirmed) return false
+    if (this.mode === 'energy-only') return true
+    return this.#run.peak >= CERTAIN || (this.#run.peak >= CONVINCED && this.#run.voicedMs <= DOUBT_MS)
+  }
+
   /** One 20 ms frame that ended at `atMs`. An echo frame is neither speech nor background. */
   energy(atMs: number, energyDb: number, echo: boolean): void {
     const frameMs = Math.min(Math.max(0, atMs - this.#frameAtMs), FRAME_MS)
     this.#frameAtMs = atMs
-    if (echo) {
-      this.#loudFrames = 0
-      this.#energyOn = false
-    } else {
-      const floorDb = this.#floor.observe(energyDb, this.#run !== null)
-      this.#followLevel(atMs, energyDb, floorDb)
-    }
+    // Loudness is followed under echo too: when it turns out to be the caller, their speech began where the loudness did.
+    const floorDb = echo ? this.#floor.db : this.#floor.observe(energyDb, this.#run !== null)
+    this.#followLevel(atMs, energyDb, floorDb)
     if (this.#isVoiced(echo)) this.#extend(atMs, frameMs)
     else this.#endRunAfterGap(atMs)
   }
@@ -122,6 +133,8 @@ const FRAME_MS = 20
 const WINDOW_MS = 32
 /** Three frames above floor + 9 dB begin loudness, one below floor + 6 dB ends it; nothing under -50 dBFS is speech on a phone line. */
 const ON_FRAMES = 3
+/** 80 ms: by then level and Silero have both spoken. */
+const STIRRING_FRAMES = 4
 const ON_ABOVE_FLOOR_DB = 9
 const LOWEST_ON_DB = -50
 const OFF_ABOVE_FLOOR_DB = 6
@@ -139,6 +152,9 @@ const VOICE_LATE_MS = 96
 const RUN_GAP_MS = 60
 const LONGEST_LOOKBACK_MS = 200
 const CONVINCED = 0.5
+/** Singing and sitars reach 0.8, speech 0.9 within a syllable or two. */
+const CERTAIN = 0.85
+const DOUBT_MS = 500
 const CONVINCED_MS = 80
 const UNCONVINCED_MS = 300
 const ENERGY_ONLY_MS = 200

