@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { Liquid } from 'liquidjs'
+import { ClientsViaError } from '../core/errors.ts'
+
+export type ModelPrompt = Readonly<{
+  /** Name and version of the prompt file, for the turn's trace. */
+  id: string
+  system: string
+  user: string
+  /** Secret word of this call to the model: if it comes back, the model is reciting its instructions. */
+  canary: string
+}>
+
+export type AnswerInputs = Readonly<{
+  agent: Readonly<{ name: string; role: string; tone: string }>
+  company: Readonly<{ name: string; industry: string }>
+  rules: readonly string[]
+  hours: string
+  sources: readonly string[]
+  history: readonly Readonly<{ who: 'caller' | 'agent'; text: string }>[]
+  maxWords: number
+  callerWords: string
+}>
+
+const frontMatterSchema = z.strictObject({ name: z.string().min(1), version: z.int().min(1), inputs: z.array(z.string()).min(1) })
+const LIQUID = new Liquid({ templates: {}, ownPropertyOnly: true, strictVariables: true, strictFilters: true })
+
+/** The prompt texts of a folder, read and checked once. Throws CONFIG_INVALID naming the file and the field. */
+export class PromptLibrary {
+  readonly #answer: Readonly<{ id: string; system: string; user: string; inputs: readonly string[] }>
+
+  constructor(folder: string) {
+    this.#answer = readPrompt(join(folder, 'answer.md'))
+  }
+
+  answer(inputs: AnswerInputs): ModelPrompt {
+    const canary = randomBytes(6).toString('hex')
+    const scope: Record<string, unknown> = { ...inputs, callerWords: asData(inputs.callerWords), canary }
+    scope['sources'] = inputs.sources.map(asData)
+    scope['history'] = inputs.history.map((line) => ({ who: line.who, text: asData(line.text) }))
+    const { id, system, user } = this.#answer
+    return { id, canary, system: LIQUID.parseAndRenderSync(system, scope), user: LIQUID.parseAndRenderSync(user, scope) }
+  }
+}
+
+/** A prompt is YAML front matter (name, version, inputs), then the system text, a line `=== caller ===`, and the user text. */
+function readPrompt(path: string): { id: string; system: string; user: string; inputs: readonly string[] } {
+  const text = readFileSync(path, 'utf8')
+  const parts = /^---\n([\s\S]*?)\n---\n([\s\S]*?)\n=== caller ===\n([\s\S]*)$/.exec(text)
+  if (parts === null) throw new ClientsViaError('CONFIG_INVALID', `${path}: needs front matter, a text and a "=== caller ===" part`, { path })
+  const front = frontMatterSchema.safeParse(parse(parts[1] as string))
+  if (!front.success) {
+    const problems = front.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+    throw new ClientsViaError('CONFIG_INVALID', `${path}: ${problems.join('; ')}`, { path, problems })
+  }
+  const { name, version, inputs } = front.data
+  const unknown = [...text.matchAll(/\{\{-?\s*(\w+)/g)].map((match) => match[1] as string).filter((input) => !inputs.includes(input) && !['rule', 'source', 'line'].includes(input))
+  if (unknown.length > 0) throw new ClientsViaError('CONFIG_INVALID', `${path}: inputs: does not list ${unknown.join(', ')}`, { path })
+  return { id: `${name}@${version}`, system: (parts[2] as string).trim(), user: (parts[3] as string).trim(), inputs }
+}
+
+/** Someone else's words: no invisible characters, and nothing that closes the marks around them. */
+function asData(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ').replace(/<\/?[a-z_]+>/gi, ' ').replaceAll('<<', ' ').replaceAll('>>', ' ').slice(0, 2000)
+}
