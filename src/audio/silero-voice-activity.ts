@@ -56,6 +56,16 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
     }
   }
 
+  /** Resolves when the model is loaded: windows that come earlier are judged late or dropped. Rejects if the engine is closed first. */
+  async warm(signal: AbortSignal): Promise<void> {
+    while (this.#state === 'starting' || this.#state === 'dead') {
+      signal.throwIfAborted()
+      this.#lifetime.signal.throwIfAborted()
+      await this.#clock.sleep(WARM_POLL_MS, signal)
+    }
+    this.#lifetime.signal.throwIfAborted()
+  }
+
   async close(): Promise<void> {
     if (this.#state === 'closed') return
     this.#state = 'closed'
@@ -161,6 +171,7 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
   }
 }
 
+const WARM_POLL_MS = 10
 /** A worker that dies at every start (no memory, a missing model) is tried again ever more slowly; calls go by energy meanwhile. */
 const FIRST_RESTART_PAUSE_MS = 50
 const LONGEST_RESTART_PAUSE_MS = 5000

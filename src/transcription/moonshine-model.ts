@@ -40,9 +40,14 @@ export class MoonshineModel {
     const tokens: number[] = []
     let step = await this.#decoder.first(hidden, START_TOKEN)
     let steps = 1
+    let isUnsureOfSilence = false
+    let logProbability = 0
     for (; steps < limit; steps += 1) {
-      const token = indexOfLargest(step.logits)
+      let token = indexOfLargest(step.logProbabilities)
+      if (tokens.length === 0) isUnsureOfSilence = token === END_TOKEN && (step.logProbabilities[END_TOKEN] as number) < SURE_OF_SILENCE
+      if (isUnsureOfSilence && tokens.length < FEWEST_FORCED_TOKENS) token = indexOfLargest(step.logProbabilities, END_TOKEN)
       if (token === END_TOKEN) break
+      logProbability += step.logProbabilities[token] as number
       tokens.push(token)
       if (cutRepetition(tokens)) break
       // The immediate that lets a cancel message in; the runs themselves never yield to messages.
@@ -50,6 +55,7 @@ export class MoonshineModel {
       if (isCancelled()) throw new DecodeCancelled()
       step = await this.#decoder.next(hidden, token, step.cache)
     }
+    if (isUnsureOfSilence && logProbability / tokens.length < WORST_FORCED) return { text: '', steps }
     return { text: tidy(llamaTokenizer.decode(tokens, false, true)), steps }
   }
 }
@@ -100,11 +106,19 @@ const STEPS_EXTRA = 6
 const FEWEST_ROUNDS = 4
 const FEWEST_LOOP_TOKENS = 8
 const LONGEST_PERIOD = 12
+/**
+ * The model ends before the first word on one accented sentence in twenty, though unsurely: on 12 such clips it gave that end a log-probability
+ * of -0.24 to -2.3, on 33 stretches of noise and music of -0.36 to 0. An unsure one is passed over for the best words, which are
+ * kept if they are likely enough (words forced out of noise: mostly below -1.5; out of speech: above -1.2).
+ */
+const SURE_OF_SILENCE = -0.4
+const FEWEST_FORCED_TOKENS = 3
+const WORST_FORCED = -1.4
 /** One thread: the runs are so short that a second one costs more in waiting than it saves (76 ms against 124 ms, two cores). */
 const SESSION_OPTIONS: InferenceSession.SessionOptions = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 }
 
 type Cache = Readonly<Record<string, Tensor>>
-type Step = Readonly<{ logits: Float32Array; cache: Cache }>
+type Step = Readonly<{ logProbabilities: Float32Array; cache: Cache }>
 
 interface Decoder {
   readonly kind: 'split' | 'merged'
@@ -141,14 +155,14 @@ function splitDecoderOf(firstSession: InferenceSession, pastSession: InferenceSe
     kind: 'split',
     async first(hidden, token) {
       const outputs = await firstSession.run({ input_ids: tokenTensor(token), encoder_hidden_states: hidden })
-      return { logits: logitsOf(outputs), cache: presentOf(outputs, {}) }
+      return { logProbabilities: logitsOf(outputs), cache: presentOf(outputs, {}) }
     },
     async next(hidden, token, cache) {
       const feeds: Record<string, Tensor> = { ...cache, input_ids: tokenTensor(token) }
       if (takesHidden) feeds['encoder_hidden_states'] = hidden
       const outputs = await pastSession.run(feeds)
       // The second graph gives no cross-attention keys: those of the first token stay.
-      return { logits: logitsOf(outputs), cache: presentOf(outputs, cache) }
+      return { logProbabilities: logitsOf(outputs), cache: presentOf(outputs, cache) }
     },
   }
 }
@@ -161,7 +175,7 @@ function mergedDecoderOf(session: InferenceSession): Decoder {
       encoder_hidden_states: hidden,
       use_cache_branch: new Tensor('bool', [cached], [1]),
     }, cached ? DECODER_OUTPUTS : session.outputNames)
-    return { logits: logitsOf(outputs), cache: presentOf(outputs, cache) }
+    return { logProbabilities: logSoftmax(logitsOf(outputs)), cache: presentOf(outputs, cache) }
   }
   return {
     kind: 'merged',
@@ -203,10 +217,20 @@ function tokenTensor(token: number): Tensor {
   return new Tensor('int64', BigInt64Array.of(BigInt(token)), [1, 1])
 }
 
-function indexOfLargest(values: Float32Array): number {
-  let best = 0
-  for (let i = 1; i < values.length; i += 1) if ((values[i] as number) > (values[best] as number)) best = i
+function indexOfLargest(values: Float32Array, except = -1): number {
+  let best = except === 0 ? 1 : 0
+  for (let i = best + 1; i < values.length; i += 1) if (i !== except && (values[i] as number) > (values[best] as number)) best = i
   return best
+}
+
+/** In place. The split decoder has this in its graph. */
+function logSoftmax(logits: Float32Array): Float32Array {
+  const largest = logits[indexOfLargest(logits)] as number
+  let sum = 0
+  for (let i = 0; i < logits.length; i += 1) sum += Math.exp((logits[i] as number) - largest)
+  const norm = largest + Math.log(sum)
+  for (let i = 0; i < logits.length; i += 1) logits[i] = (logits[i] as number) - norm
+  return logits
 }
 
 function nextTick(): Promise<void> {

@@ -4,10 +4,12 @@ import { encodeMulaw } from '../../src/audio/g711.ts'
 import { SileroVoiceActivity } from '../../src/audio/silero-voice-activity.ts'
 import type { VoiceProbability } from '../../src/audio/voice-activity.ts'
 import { instant, SystemClock } from '../../src/core/clock.ts'
+import { Scope } from '../../src/core/scope.ts'
 import { speak } from '../support/speech.ts'
 
 const engine = new SileroVoiceActivity(new SystemClock())
 t.teardown(() => engine.close())
+await engine.warm(new Scope().signal)
 
 function framesOf(samples: Int16Array, startMs = 0): AudioFrame[] {
   return Array.from({ length: Math.floor(samples.length / 160) }, (_, i) => {
@@ -127,4 +129,6 @@ t.test('a worker that dies is replaced and the calls go on', async (t) => {
   t.equal(own.stats.sessions, 1)
   session.close()
   t.equal(own.stats.sessions, 0)
+  await own.close()
+  await t.rejects(own.warm(new Scope().signal), /closed/)
 })

@@ -154,6 +154,11 @@ t.test('the split decoder writes what the shipped one writes', async (t) => {
     t.equal(mine.text, (await shipped.recognise(samples, () => false)).text, mine.text)
     t.ok(mine.text.length > 10)
   }
+  const hiss = Float32Array.from(faintNoise(16000), (sample, i) => (sample - 4) / (i % 2 === 0 ? 400 : -400))
+  for (const model of [split, shipped]) t.equal((await model.recognise(hiss, () => false)).text, '', 'hiss has no words')
+  await t.rejects(split.recognise(hiss, () => true).then(() => split.recognise(Float32Array.from(resample(call.samples, 8000, 16000), (sample) => sample / 32768), () => true)), {
+    name: 'DecodeCancelled',
+  })
   const folder = join(cacheDir, readdirSync(cacheDir)[0] as string)
   t.same(readdirSync(cacheDir).length, 1, 'no drafts are left')
   truncateSync(join(folder, 'past.onnx'), 1000)
