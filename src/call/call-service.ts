@@ -35,7 +35,7 @@ export interface CallLogger {
 
 export type CallObserver = Readonly<{
   callStarted: (companyId: string) => void
-  callEnded: (companyId: string, outcome: CallOutcome) => void
+  callEnded: (companyId: string, outcome: CallOutcome, facts: Readonly<{ durationSeconds: number; lostFrameCount: number }>) => void
   turnFinished: (companyId: string, turn: TurnRecord) => void
 }>
 
@@ -119,10 +119,12 @@ export class CallService implements CallHandler {
     this.#deps.observer.callStarted(companyId)
     this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, startedAt))
     let outcome: CallOutcome = 'failed'
+    const answeredAt = this.#deps.clock.now()
     try {
       outcome = outcomeOf(await conversation.run())
     } finally {
-      this.#deps.observer.callEnded(companyId, outcome)
+      const durationSeconds = (this.#deps.clock.now() - answeredAt) / 1000
+      this.#deps.observer.callEnded(companyId, outcome, { durationSeconds, lostFrameCount: leg.lostFrameCount })
       await this.#settleWrites(callSid)
       await this.#finish(leg, outcome)
     }

@@ -1,0 +1,206 @@
+import { mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
+import { CallService } from './call/call-service.ts'
+import { publicBaseUrl, type Config } from './config.ts'
+import { SystemClock, type Clock } from './core/clock.ts'
+import { Scope } from './core/scope.ts'
+import type { SpeakableText } from './core/speakable-text.ts'
+import { createMetrics } from './observability/metrics.ts'
+import type { Logger } from './observability/logger.ts'
+import { loadCompanyFile } from './response/company-file.ts'
+import type { CompanyContext } from './response/company-context.ts'
+import { CachedCompanyContext } from './response/company-context-source.ts'
+import { EmbeddedEmbedder } from './response/embedded-embedder.ts'
+import { createResponder } from './response/intelligence-loop.ts'
+import { phrasesToWarm } from './response/phrases.ts'
+import { toSpeakable } from './response/quality.ts'
+import { FileVectorStore } from './response/vector-store.ts'
+import { buildServer, Readiness } from './server.ts'
+import { openEmbeddedStore } from './storage/embedded-store.ts'
+import { seedCompanies } from './storage/seed.ts'
+import { EmbeddedSynthesizer } from './synthesis/embedded-synthesizer.ts'
+import { PhraseCache } from './synthesis/phrase-cache.ts'
+import { wordsHeard } from './synthesis/word-timing.ts'
+import { InMemoryMediaTokens } from './telephony/media-tokens.ts'
+import { registerTelephony } from './telephony/telephony.ts'
+import { EmbeddedTranscriber } from './transcription/embedded-transcriber.ts'
+import { correctMishearings } from './transcription/vocabulary.ts'
+import { EchoDetector } from './turn-taking/echo.ts'
+import { createTurnDetector } from './turn-taking/endpointing.ts'
+import { createInterruptionDetector } from './turn-taking/interruption.ts'
+
+/** A process's ceiling; companies have their own below it. */
+const MAX_CALLS = 400
+/** Greeting and stall lines of each company that are ready before the first call is taken. */
+const PHRASES_BEFORE_READY = 6
+const LINE_OF_LAST_RESORT = "I'm sorry, something went wrong on our side. Please call back in a few minutes."
+
+export type Platform = Readonly<{
+  app: FastifyInstance
+  clock: Clock
+  service: CallService
+  transcriber: EmbeddedTranscriber
+  /** Starts listening, then warms what a first call needs. Resolves when calls may come. */
+  start: () => Promise<Readonly<{ port: number; publicBaseUrl: string }>>
+  /** Takes no new calls, lets the live ones finish within the grace, then closes everything. Idempotent. */
+  stop: () => Promise<void>
+}>
+
+/** Wires the rooms together: the only place that knows which engine stands behind which contract. */
+export async function createPlatform(config: Config, logger: Logger): Promise<Platform> {
+  const clock = new SystemClock()
+  const scope = new Scope()
+  const metrics = createMetrics({ process: true })
+  const readiness = new Readiness()
+  mkdirSync(config.dataDir, { recursive: true })
+  const cacheDir = join(config.dataDir, 'cache')
+
+  // Workers load their models while the store opens.
+  const voiceActivity = new SileroVoiceActivity(clock)
+  const transcriber = new EmbeddedTranscriber({ clock, workers: config.sttWorkers, modelCacheDir: join(cacheDir, 'models') })
+  const synthesizer = new EmbeddedSynthesizer({ clock })
+  const embedder = new EmbeddedEmbedder(clock)
+  const phrases = new PhraseCache({
+    synthesizer,
+    folder: join(cacheDir, 'phrases'),
+    onFolderError: (error) => logger.warn({ error: String(error) }, 'phrase cache folder not usable'),
+  })
+  const store = await openEmbeddedStore({
+    dataDir: config.dataDir,
+    onProblem: (problem) => logger.error({ problem }, 'stored document cannot be read'),
+  })
+
+  const contexts = new CachedCompanyContext({
+    clock,
+    companies: store.companies,
+    agents: store.agents,
+    knowledge: store.knowledge,
+    embedder,
+    vectors: new FileVectorStore(join(cacheDir, 'vectors'), embedder.dimensions),
+    signal: scope.signal,
+    onRefreshFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'company not refreshed'),
+  })
+  const voiceOf = (context: CompanyContext) => phrases.forCompany({ companyId: context.company.id, agentVersion: context.agent.version })
+  const service = new CallService({
+    clock,
+    logger,
+    scope,
+    contexts,
+    findCompanyByNumber: (number, signal) => store.companies.findByPhoneNumber(number, signal),
+    calls: store.calls,
+    recordLearning: async (companyId, learning) => {
+      if (learning.entryId === null) return
+      await store.knowledge.recordUse(companyId, learning.entryId, { at: clock.wallTime().toISOString(), success: !learning.gap })
+    },
+    observer: {
+      callStarted: () => metrics.callStarted(),
+      callEnded: (_companyId, outcome, facts) => metrics.callEnded(outcome, facts.durationSeconds, facts.lostFrameCount),
+      turnFinished: (_companyId, turn) => metrics.turnFinished(turn),
+    },
+    maxCalls: MAX_CALLS,
+    conversation: {
+      voiceActivity,
+      transcriber,
+      responder: createResponder({ model: null, budget: config.budget }),
+      createTurnDetector: (preset) => createTurnDetector({ preset }),
+      createInterruptionDetector: () => createInterruptionDetector(),
+      createEchoGuard: () => new EchoDetector(),
+      wordsHeard,
+      correct: (context, text) => correctMishearings(text, context.company.mishearings),
+      lines: (context) => ({
+        stall: context.agent.lines.stall.map(speakable),
+        apology: speakable(context.agent.lines.inaudible),
+      }),
+      voice: voiceOf,
+      budget: config.budget,
+    },
+  })
+  metrics.watchTranscriptionQueue(() => transcriber.stats.queued)
+
+  let listeningAt = ''
+  const app = buildServer({
+    logger,
+    readiness,
+    metrics: async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
+    callRecord: async (callSid) => {
+      const companyId = service.registry.companyOf(callSid)
+      if (companyId === null) return null
+      const call = await store.calls.get(companyId, callSid)
+      return call === null ? null : { call, turns: await store.calls.turns(companyId, callSid) }
+    },
+    stats: () => ({ liveCalls: service.registry.liveCount, recogniser: transcriber.stats, voiceActivity: voiceActivity.stats, ...process.memoryUsage() }),
+  })
+  const telephony = await registerTelephony(app, {
+    clock,
+    logger,
+    handler: service,
+    mediaTokens: new InMemoryMediaTokens(clock),
+    publicBaseUrl: () => listeningAt,
+    twilioAuthToken: config.twilio?.authToken.reveal() ?? null,
+    twilioAccountSid: config.twilio?.accountSid ?? null,
+    scope,
+  })
+
+  const warmCompany = async (companyId: string): Promise<void> => {
+    const context = await contexts.load(companyId, scope.signal)
+    const voice = { id: context.agent.voice.id, speed: context.agent.voice.speed }
+    const texts = phrasesToWarm(context, clock.wallTime())
+    await voiceOf(context).warm(texts.slice(0, PHRASES_BEFORE_READY), voice, scope.signal)
+    void voiceOf(context)
+      .warm(texts.slice(PHRASES_BEFORE_READY), voice, scope.signal)
+      .catch((error: unknown) => {
+        if (!scope.ended) logger.warn({ companyId, error: String(error) }, 'some phrases are not ready')
+      })
+  }
+
+  let stopping: Promise<void> | null = null
+  const stop = async (): Promise<void> => {
+    readiness.drain()
+    const grace = new Scope()
+    void clock.sleep(config.server.shutdownGraceMs, grace.signal).then(
+      () => grace.end('the grace is over'),
+      () => undefined,
+    )
+    await telephony.drain(grace.signal)
+    grace.end('drained')
+    await app.close()
+    scope.end('the server stops')
+    await Promise.all([voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close()])
+    await store.close()
+  }
+
+  return {
+    app,
+    clock,
+    service,
+    transcriber,
+    start: async () => {
+      if (config.demoCompanies) await seedCompanies(store, demoCompanies(), scope.signal)
+      await app.listen({ host: config.server.host, port: config.server.port })
+      const { port } = app.server.address() as AddressInfo
+      listeningAt = publicBaseUrl(config, port)
+      const companies = await store.companies.list({ after: null, limit: 100 }, scope.signal)
+      await Promise.all([transcriber.warm(scope.signal), synthesizer.warm(scope.signal)])
+      await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id)))
+      readiness.ready()
+      return { port, publicBaseUrl: listeningAt }
+    },
+    stop: () => (stopping ??= stop()),
+  }
+}
+
+/** An admin's line as a voice may say it; a line that is nothing but markup falls back to an honest apology. */
+function speakable(line: string): SpeakableText {
+  return toSpeakable(line) ?? (LINE_OF_LAST_RESORT as SpeakableText)
+}
+
+function demoCompanies(): ReturnType<typeof loadCompanyFile>[] {
+  const folder = join(import.meta.dirname, '../media/companies')
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .sort()
+    .map((name) => loadCompanyFile(join(folder, name)))
+}
