@@ -107,9 +107,10 @@ const RULES: readonly Rule[] = [
   [/(?<=\S)@(?=\S)/g, () => ' at '],
   [/(?<=\d)\s?\+/g, () => ' plus'],
   // Letters.
-  [/\b(HVAC|ASAP|FYI|ETA|OK|Wi-?Fi)\b/g, ([word]) => WHOLE[word as string] ?? (word as string)],
   [/\bCO2\b/g, () => 'C O two'],
   [/\b([A-Z])-?(\d{1,4})([A-Z])?\b/g, ([letter, number, tail]) => `${letter} ${pairs(number)}${tail ? ` ${tail}` : ''}`],
+  [/(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])/g, () => ' '],
+  [/\b(HVAC|ASAP|FYI|ETA|OK|Wi-?Fi)\b/g, ([word]) => WHOLE[word as string] ?? (word as string)],
   [/\b([A-Z]{2,5})(s)?\b(?!')/g, ([word, plural]) => initials(word as string, plural)],
   // What numbers are left.
   [/\b(\d{1,2})\s?-\s?(\d{1,2})\b(?!-)/g, ([from, to]) => `${cardinal(from)} to ${cardinal(to)}`],
