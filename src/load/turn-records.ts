@@ -2,6 +2,7 @@ import { z } from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { ClientsViaError } from '../core/errors.ts'
+import { STAGES } from '../core/latency-budget.ts'
 
 /** The server writes a turn after it was heard; a moment later it must be there. */
 const RECORD_TIMEOUT_MS = 3000
@@ -17,8 +18,8 @@ const turnRecord = z.object({
   actions: z.array(z.looseObject({ kind: z.string() })),
   gapMs: z.number().nullable(),
   patienceMs: z.number(),
-  stages: z.array(z.object({ stage: z.string(), ms: z.number() })),
-  work: z.array(z.object({ stage: z.string(), ms: z.number(), outcome: z.string() })),
+  stages: z.array(z.object({ stage: z.enum(STAGES), ms: z.number() })),
+  work: z.array(z.object({ stage: z.enum(STAGES), ms: z.number(), outcome: z.enum(['done', 'cut-off', 'failed', 'skipped']) })),
   budgetExceededByMs: z.number(),
   stalled: z.boolean(),
   endpoint: z.object({ rule: z.string(), lastVoicedMs: z.number() }).nullable(),

@@ -1,4 +1,4 @@
-import { DOMParser, type Element } from '@xmldom/xmldom'
+import { DOMParser, onErrorStopParsing, type Document, type Element } from '@xmldom/xmldom'
 import { ClientsViaError } from '../core/errors.ts'
 
 /** A carrier stops a document that goes on and on; real ones hold a handful of verbs. */
@@ -23,16 +23,21 @@ export type TwimlVerb =
 
 /** Reads TwiML as strictly as the carrier (errors 12100, 12200). Throws MESSAGE_MALFORMED saying what is wrong. */
 export function readTwiml(xml: string, baseUrl: string): TwimlVerb[] {
-  const document = new DOMParser({
-    onError: (_level, message) => {
-      throw malformed(message)
-    },
-  }).parseFromString(xml, 'text/xml')
+  const document = parse(xml)
   const root = document.documentElement
   if (root === null || root.tagName !== 'Response') throw malformed('the root element is not <Response>')
   const verbs = elementsOf(root)
   if (verbs.length > MOST_VERBS) throw malformed(`${verbs.length} verbs, at most ${MOST_VERBS} are read`)
   return verbs.map((element) => readVerb(element, baseUrl))
+}
+
+function parse(xml: string): Document {
+  try {
+    // The parser recovers from most mistakes by default; the carrier does not.
+    return new DOMParser({ onError: onErrorStopParsing }).parseFromString(xml, 'text/xml')
+  } catch (error) {
+    throw malformed(error instanceof Error ? error.message : String(error))
+  }
 }
 
 function readVerb(element: Element, baseUrl: string): TwimlVerb {
