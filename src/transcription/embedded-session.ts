@@ -2,7 +2,7 @@ import type { AudioFrame } from '../audio/frame.ts'
 import { levelDb } from '../audio/level.ts'
 import { BoundedQueue } from '../core/bounded-queue.ts'
 import { AudioHistory } from './audio-history.ts'
-import type { DecodeHandle, DecodeResult, MoonshinePool } from './moonshine-pool.ts'
+import type { DecodeHandle, DecodePool, DecodeResult } from './moonshine-pool.ts'
 import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './transcriber.ts'
 
 /**
@@ -11,7 +11,7 @@ import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './
  * everything said before.
  */
 export class EmbeddedSession implements TranscriptionSession {
-  readonly #pool: MoonshinePool
+  readonly #pool: DecodePool
   readonly #signal: AbortSignal
   readonly #events = new BoundedQueue<TranscriptEvent>(EVENTS_KEPT, 'drop-oldest')
   readonly #history = new AudioHistory(HISTORY_MS)
@@ -26,7 +26,7 @@ export class EmbeddedSession implements TranscriptionSession {
   readonly #asked = new Set<Asked>()
   #recentDecodeMs = 0
 
-  constructor(pool: MoonshinePool, signal: AbortSignal) {
+  constructor(pool: DecodePool, signal: AbortSignal) {
     this.#pool = pool
     this.#signal = signal
     if (signal.aborted) this.#end()

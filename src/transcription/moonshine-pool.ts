@@ -14,6 +14,13 @@ export type DecodeResult =
   | Readonly<{ outcome: 'failed'; reason: string }>
 export type DecodeHandle = { withdraw(): void }
 
+export interface DecodePool {
+  /** Whether a partial asked for now would be run at once. */
+  readonly hasRoomForPartial: boolean
+  /** `onResult` is called once, on the media loop, later than this call returns. */
+  decode(request: DecodeRequest, onResult: (result: DecodeResult) => void): DecodeHandle
+}
+
 export type MoonshinePoolStats = Readonly<{
   workers: number
   ready: number
@@ -36,7 +43,7 @@ export type MoonshinePoolStats = Readonly<{
  * partial when no worker is free. Partials are taken only when a worker is idle, nothing waits, and the last partial was a while ago.
  * The queue is bounded by its owners: a session asks for one final at a time. A worker that dies is replaced and its work asked again once.
  */
-export class MoonshinePool {
+export class MoonshinePool implements DecodePool {
   readonly #clock: Clock
   readonly #cacheDir: string | null
   readonly #lifetime = new Scope()
@@ -84,12 +91,10 @@ export class MoonshinePool {
     })
   }
 
-  /** Whether a partial asked for now would be run at once. */
   get hasRoomForPartial(): boolean {
     return this.#queue.length === 0 && this.#clock.now() >= this.#partialsRestUntil && this.#slots.some((slot) => slot.state === 'idle')
   }
 
-  /** `onResult` is called once, on the media loop, later than this call returns. */
   decode(request: DecodeRequest, onResult: (result: DecodeResult) => void): DecodeHandle {
     const job: Job = { id: this.#nextId++, request, onResult, attempts: 0, startedAt: this.#clock.now(), withdrawn: false }
     if (request.urgency === 'partial' && !this.hasRoomForPartial) {
