@@ -4,6 +4,7 @@ import { BoundedQueue } from '../core/bounded-queue.ts'
 import { AudioHistory } from './audio-history.ts'
 import type { DecodeHandle, DecodePool, DecodeResult } from './moonshine-pool.ts'
 import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './transcriber.ts'
+import { voicedFrames, wordTimes } from './word-times.ts'
 
 /**
  * One call's hearing. An utterance is a list of segments, each short enough to decode whole at every pause; the text of the utterance is
@@ -118,6 +119,7 @@ export class EmbeddedSession implements TranscriptionSession {
       voicedFromMs,
       voicedToMs: voicedFromMs,
       text: '',
+      words: [],
       heardToMs: voicedFromMs,
       finalToMs: -1,
       askedToMs: voicedFromMs,
@@ -164,28 +166,36 @@ export class EmbeddedSession implements TranscriptionSession {
     const everyMs = Math.max(PARTIAL_EVERY_MS, this.#recentDecodeMs * PARTIAL_DECODES_APART)
     if (endMs - segment.askedToMs < everyMs || !this.#pool.hasRoomForPartial) return
     for (const asked of this.#asked) if (asked.segment === segment) return
-    this.#ask(segment, 'partial', endMs, endMs, MARGIN_MS)
+    this.#ask(segment, { urgency: 'partial', voicedToMs: endMs, heardToMs: endMs, sliceToMs: endMs, tailPadMs: MARGIN_MS })
   }
 
-  #askFinal(segment: Segment, heardToMs: number, wantedToMs: number): void {
+  #askFinal(segment: Segment, voicedToMs: number, wantedToMs: number): void {
     for (const asked of this.#asked) if (asked.segment === segment) asked.handle?.withdraw()
     const availableMs = Math.min(wantedToMs, this.#history.endMs)
     // The margin that has not been spoken yet is not waited for: faint noise takes its place.
-    this.#ask(segment, 'final', Math.max(heardToMs, availableMs), availableMs, Math.max(0, wantedToMs - availableMs))
-  }
-
-  #ask(segment: Segment, urgency: 'final' | 'partial', heardToMs: number, sliceToMs: number, tailPadMs: number): void {
-    segment.askedToMs = heardToMs
-    const asked: Asked = { segment, urgency, handle: null }
-    this.#asked.add(asked)
-    const samples = this.#history.slice(segment.startMs, sliceToMs)
-    asked.handle = this.#pool.decode({ samples, tailPadMs, urgency }, (result) => {
-      this.#asked.delete(asked)
-      if (!this.#closed) this.#take(segment, urgency, heardToMs, result)
+    this.#ask(segment, {
+      urgency: 'final',
+      voicedToMs,
+      heardToMs: Math.max(voicedToMs, availableMs),
+      sliceToMs: availableMs,
+      tailPadMs: Math.max(0, wantedToMs - availableMs),
     })
   }
 
-  #take(segment: Segment, urgency: 'final' | 'partial', heardToMs: number, result: DecodeResult): void {
+  #ask(segment: Segment, stretch: Stretch): void {
+    const { urgency, tailPadMs } = stretch
+    segment.askedToMs = stretch.heardToMs
+    const asked: Asked = { segment, urgency, handle: null }
+    this.#asked.add(asked)
+    const samples = this.#history.slice(segment.startMs, stretch.sliceToMs)
+    const voicedFramesMs = voicedFrames(this.#history.slice(segment.voicedFromMs, stretch.voicedToMs), segment.voicedFromMs)
+    asked.handle = this.#pool.decode({ samples, tailPadMs, urgency }, (result) => {
+      this.#asked.delete(asked)
+      if (!this.#closed) this.#take(segment, stretch, voicedFramesMs, result)
+    })
+  }
+
+  #take(segment: Segment, { urgency, heardToMs }: Stretch, voicedFramesMs: readonly number[], result: DecodeResult): void {
     if (result.outcome === 'dropped') return
     if (result.outcome === 'failed') {
       segment.finalToMs = heardToMs
@@ -195,6 +205,7 @@ export class EmbeddedSession implements TranscriptionSession {
     this.#recentDecodeMs = result.decodeMs
     if (heardToMs < segment.heardToMs) return
     segment.text = result.text
+    segment.words = wordTimes(result.text, voicedFramesMs)
     segment.heardToMs = heardToMs
     if (urgency === 'final') segment.finalToMs = heardToMs
     this.#events.push(transcriptOf(segment.utterance))
@@ -228,12 +239,15 @@ type Segment = {
   /** End of the voice at the last pause. */
   voicedToMs: number
   text: string
+  words: readonly Word[]
   /** The audio that `text` has taken into account. */
   heardToMs: number
   /** The same, of the last final text; -1 before there is one. */
   finalToMs: number
   askedToMs: number
 }
+/** What is decoded of a segment: the voice ends at `voicedToMs`, the samples at `sliceToMs`, and the text will stand for all up to `heardToMs`. */
+type Stretch = Readonly<{ urgency: 'final' | 'partial'; voicedToMs: number; heardToMs: number; sliceToMs: number; tailPadMs: number }>
 type Asked = { readonly segment: Segment; readonly urgency: 'final' | 'partial'; handle: DecodeHandle | null }
 
 function transcriptOf(utterance: Utterance): TranscriptEvent {
@@ -245,22 +259,8 @@ function transcriptOf(utterance: Utterance): TranscriptEvent {
     kind: 'transcript',
     utterance: utterance.index,
     text: heard.map((segment) => segment.text).join(' '),
-    words: heard.flatMap(wordsOf),
+    words: heard.flatMap((segment) => segment.words),
     audioEndMs: until.heardToMs,
     final: unheard === undefined && last.finalToMs === last.heardToMs,
   }
-}
-
-/** The words of a segment over its voiced time, each as long as its letters are of all letters. */
-function wordsOf(segment: Segment): Word[] {
-  const texts = segment.text.split(' ').filter((text) => text !== '')
-  const letters = texts.reduce((sum, text) => sum + text.length, 0)
-  const fromMs = segment.voicedFromMs
-  const spanMs = Math.max(0, (segment.voicedToMs > fromMs ? Math.min(segment.voicedToMs, segment.heardToMs) : segment.heardToMs) - fromMs)
-  let before = 0
-  return texts.map((text) => {
-    const startMs = fromMs + (spanMs * before) / letters
-    before += text.length
-    return { text, startMs: Math.round(startMs), endMs: Math.round(fromMs + (spanMs * before) / letters) }
-  })
 }

@@ -15,7 +15,7 @@ export type EmbeddedTranscriberOptions = Readonly<{
 /**
  * Moonshine-tiny on this machine: English, no account, no network. It does not detect speech: `hint()` tells it where speech starts and
  * pauses, and every pause is decoded at once, growing speech when a worker has nothing better to do. Text of a pause is final for that
- * audio. Word times are estimated: the words share the voiced time of their stretch in proportion to their letters (about ±250 ms).
+ * audio. Word times are estimated (see word-times.ts).
  *
  * The company's vocabulary is not used here; see vocabulary.ts for corrections of the text.
  */

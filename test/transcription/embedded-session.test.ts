@@ -3,6 +3,7 @@ import { Scope } from '../../src/core/scope.ts'
 import { EmbeddedSession } from '../../src/transcription/embedded-session.ts'
 import type { DecodeHandle, DecodePool, DecodeRequest, DecodeResult } from '../../src/transcription/moonshine-pool.ts'
 import type { TranscriptEvent } from '../../src/transcription/transcriber.ts'
+import { voicedFrames, wordTimes } from '../../src/transcription/word-times.ts'
 import { faintNoise, frames } from './transcriber-contract.ts'
 
 type Asked = DecodeRequest & { withdrawn: boolean; durationMs: number; answer(text: string, decodeMs?: number): void; fail(reason: string): void }
@@ -207,6 +208,20 @@ t.test('a final that comes after its turn still names its own utterance; a faile
     { kind: 'transcript', utterance: 0, text: 'late', final: true },
     { kind: 'lost', utterance: 2, reason: 'worker died twice' },
   ])
+})
+
+t.test('words are timed over the voice, not over the pauses', async (t) => {
+  const samples = faintNoise(8 * 3000)
+  for (let i = 0; i < 8000; i += 1) {
+    samples[i] = Math.round(9000 * Math.sin(i / 4))
+    samples[16_000 + i] = Math.round(9000 * Math.sin(i / 4))
+  }
+  t.same(wordTimes('seven three', voicedFrames(samples, 500)), [
+    { text: 'seven', startMs: 500, endMs: 1500 },
+    { text: 'three', startMs: 2500, endMs: 3500 },
+  ])
+  t.same(wordTimes('', voicedFrames(samples, 0)), [])
+  t.same(wordTimes('hm', []), [{ text: 'hm', startMs: 0, endMs: 0 }])
 })
 
 t.test('a call that ends withdraws what it asked for', async (t) => {
