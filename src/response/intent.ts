@@ -62,7 +62,7 @@ const FOLLOW_UP = /^(?:and|also|but|what about|how about|what if)\b|\b(?:that|it
 
 function speechAct(plain: string, rest: string, ownNames: readonly string[]): SpeechAct {
   if (plain === '') return 'thin'
-  if (isAll(plain, YES)) return 'yes'
+  if (isAll(plain, [...YES, ...GLAD]) && has(plain, YES)) return 'yes'
   if (/^(?:no|nope|nah)(?: (?:no|nope|not (?:really|now|yet|today)))*$/.test(plain)) return 'no'
   if (isAll(plain, [...HOLD, ...COURTESY]) && has(plain, HOLD)) return 'hold'
   if (isAll(plain, [...GOODBYE, ...THANKS, ...COURTESY]) && has(plain, GOODBYE)) return 'goodbye'
@@ -101,7 +101,9 @@ const REPEAT = [
   'can you repeat that one more time', 'could you please repeat that', 'can you please repeat that', 'can you please say that again', 'could you please say that again', 'can you speak up', 'what is that', 'what is that again', 'you broke up', 'you are breaking up',
 ]
 const YES = ['yes', 'yeah', 'yep', 'yup', 'ya', 'sure', 'ok', 'okay', 'please', 'please do', 'yes please', 'go ahead', 'that would be great', 'that would be good', 'that would be fine', 'sounds good', 'sounds great', 'absolutely', 'of course', 'do that', 'correct', 'right', 'uh huh', 'mhm', 'mm hmm',
-  'why not', 'i would', 'i would like that', 'let us do that', 'yes i would', 'yes i do', 'i do', 'definitely', 'that is fine', 'fine', 'that works', 'connect me', 'put me through', 'yes connect me', 'great', 'thank you', 'thanks', 'perfect', 'alright', 'all right', 'yes that would be great', 'i would love that', 'you can do that']
+  'why not', 'i would', 'i would like that', 'let us do that', 'yes i would', 'yes i do', 'i do', 'definitely', 'that is fine', 'fine', 'that works', 'connect me', 'put me through', 'yes connect me', 'yes that would be great', 'i would love that', 'you can do that']
+
+const GLAD = ['great', 'thank you', 'thanks', 'perfect', 'alright', 'all right', 'oh', 'um', 'uh', 'well']
 
 /** True when the words are nothing but these phrases, one after the other. */
 function isAll(plain: string, phrases: readonly string[]): boolean {

@@ -48,7 +48,7 @@ const COSINE_FLOOR = 0.2
 const COSINE_CEILING = 0.72
 /** An entry about prices for a question about prices, and the other way round. */
 const PRICE_BONUS = 0.08
-const PRICE_MALUS = 0.1
+const PRICE_MALUS = 0.14
 
 type Phrase = Readonly<{ entry: KnowledgeEntry; text: string; plain: string; words: readonly Weighted[]; weight: number }>
 type Weighted = Readonly<{ word: Word; weight: number }>
@@ -198,7 +198,7 @@ class PhraseIndex implements IndexedKnowledge {
 }
 
 /** A word no phrase has: a name, a place, a mishearing. It counts, but it must not outweigh what was understood. */
-const UNKNOWN_WORD_RARITY = 0.5
+const UNKNOWN_WORD_RARITY = 0.7
 
 /** 1 for a word of one entry, towards 0 for a word of all of them. */
 function rarity(entries: readonly KnowledgeEntry[], mishearings: Readonly<Record<string, string>>): Map<string, number> {
@@ -250,7 +250,7 @@ function isAllowed(entry: KnowledgeEntry, heard: readonly Word[], plain: string)
   return entry.anchorWords.length === 0 || entry.anchorWords.some(isSaid)
 }
 
-const PRICE_WORDS = /\b(?:how much|cost|costs|price|prices|priced|pricing|charge|charges|fee|fees|rate|rates|dollars?|expensive|run me|set me back|pay for|quote|ballpark)\b/
+const PRICE_WORDS = /\bwhat (?:does|do|would|will) [a-z ]+ run\b|\b(?:how much|cost|costs|price|prices|priced|pricing|charge|charges|fee|fees|rate|rates|dollars?|expensive|run me|set me back|pay for|quote|ballpark)\b/
 
 /** "How much time" is not about money. */
 export function asksPrice(plain: string): boolean {

@@ -1,5 +1,6 @@
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
+import { Scope, ScopeEnded } from '../core/scope.ts'
 import type { Answer, Turn } from './answer-step.ts'
 import type { PromptLibrary, ModelPrompt } from './prompts.ts'
 import { factsOf, toSpeakable, traceable, type Facts } from './quality.ts'
@@ -46,24 +47,36 @@ export async function modelAnswer(
     callerWords: turn.text,
   })
   const facts = factsOf(context, turn.scope)
-  const spoken = speakableSentences(model.answer(prompt, signal), prompt.canary, facts, turn)
-  const iterator = spoken[Symbol.asyncIterator]()
+  const scope = new Scope()
+  const onAbort = (): void => scope.end(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  /** Not awaited: a model that hangs would hang its own closing. */
+  const close = (iterator: AsyncIterator<string, void> | null): void => {
+    signal.removeEventListener('abort', onAbort)
+    scope.end(new ScopeEnded())
+    iterator?.return?.().catch(() => undefined)
+  }
+  let iterator: AsyncIterator<string, void> | null = null
   try {
-    const first = await withDeadline(question.clock, leftMs, signal, () => iterator.next())
+    const begun = speakableSentences(model.answer(prompt, scope.signal), prompt.canary, facts, turn)[Symbol.asyncIterator]()
+    iterator = begun
+    const first = await withDeadline(question.clock, leftMs, signal, () => begun.next())
     finish()
-    if (first.done === true) return null
+    if (first.done === true) {
+      close(begun)
+      return null
+    }
     return {
       source: 'model',
       intent: 'model',
       entryId: entryIds[0] ?? null,
       confidence: 0.5,
       texts: [first.value],
-      more: rest(iterator, turn, signal),
+      more: rest(begun, turn, signal, () => close(begun)),
       dialogue: { topicEntryId: entryIds[0] ?? null },
     }
   } catch (error) {
-    // Not awaited: an iterator that hangs would hang its own closing.
-    iterator.return?.(undefined).catch(() => undefined)
+    close(iterator)
     signal.throwIfAborted()
     finish(isClientsViaError(error, 'DEADLINE_PASSED') ? 'cut-off' : 'failed')
     turn.trace('model', { model: model.name, failed: error instanceof Error ? error.message : 'unknown' })
@@ -109,7 +122,7 @@ function isUnsure(sentence: string): boolean {
   return /\bUNKNOWN\b/.test(sentence)
 }
 
-async function* rest(iterator: AsyncIterator<string, void>, turn: Turn, signal: AbortSignal): AsyncGenerator<string, void> {
+async function* rest(iterator: AsyncIterator<string, void>, turn: Turn, signal: AbortSignal, close: () => void): AsyncGenerator<string, void> {
   try {
     for (;;) {
       const next = await withDeadline(turn.question.clock, NEXT_SENTENCE_MS, signal, () => iterator.next())
@@ -120,6 +133,6 @@ async function* rest(iterator: AsyncIterator<string, void>, turn: Turn, signal: 
     signal.throwIfAborted()
     turn.trace('model', { cutOff: error instanceof Error ? error.message : 'unknown' })
   } finally {
-    iterator.return?.(undefined).catch(() => undefined)
+    close()
   }
 }

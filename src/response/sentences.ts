@@ -45,10 +45,11 @@ export class SentenceCutter {
         continue
       }
       const before = text.slice(0, end)
-      const next = /^\s+(\S)/.exec(text.slice(end))?.[1]
-      if (next === undefined) continue
-      if (match[0].startsWith('.') && ABBREVIATION.test(before) && !CLOCK.test(before)) continue
-      if (match[0].startsWith('.') && CLOCK.test(before) && !/[A-Z]/.test(next)) continue
+      if (match[0].startsWith('.') && CLOCK.test(before)) {
+        // "8 a.m. Monday": only a capital, or nothing, tells an end from the middle of a sentence.
+        const next = /^\s+(\S)/.exec(text.slice(end))?.[1]
+        if (next === undefined || !/[A-Z]/.test(next)) continue
+      } else if (match[0].startsWith('.') && ABBREVIATION.test(before)) continue
       return end
     }
     if (text.length <= MAX_SENTENCE_CHARS) return null

@@ -100,7 +100,7 @@ export const POLAR_BAY: readonly Utterance[] = [
   ['who won the game last night', '-'],
   ['do you sell puppies', '-'],
   ['what is the capital of france', '-'],
-  ['can you help me with my homework', '-'],
+  ['what do you think about the election', '-'],
 ]
 
 export const HARBOR_LANE: readonly Utterance[] = [
