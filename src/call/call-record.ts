@@ -62,10 +62,13 @@ export type Gap = Readonly<{ id: string; companyId: string; callSid: string; tur
 export interface CallRepository {
   begin(companyId: string, call: CallRecord, signal?: AbortSignal): Promise<void>
   get(companyId: string, callSid: string, signal?: AbortSignal): Promise<CallRecord | null>
-  /** Newest first. `before`: the callSid of the last call of the page before; INVALID_INPUT when the company has no such call. */
+  /**
+   * Newest first. `before`: the callSid of the last call of the page before; INVALID_INPUT when the company has no such call.
+   * `startedFrom` is included, `startedBefore` is not: RFC 3339 in UTC, as `startedAt` is written.
+   */
   list(
     companyId: string,
-    page: Readonly<{ before: string | null; limit: number; outcome?: CallOutcome; from?: string }>,
+    page: Readonly<{ before: string | null; limit: number; outcome?: CallOutcome; from?: string; startedFrom?: string; startedBefore?: string }>,
     signal?: AbortSignal,
   ): Promise<readonly CallRecord[]>
   /** Shallow merge; null when the call is unknown. */
@@ -73,6 +76,7 @@ export interface CallRepository {
   saveTurn(companyId: string, callSid: string, turn: TurnRecord, signal?: AbortSignal): Promise<void>
   turns(companyId: string, callSid: string, signal?: AbortSignal): Promise<readonly TurnRecord[]>
   saveGap(companyId: string, gap: Gap, signal?: AbortSignal): Promise<void>
+  gap(companyId: string, gapId: string, signal?: AbortSignal): Promise<Gap | null>
   /** By id, after `after`. */
   gaps(companyId: string, page: Readonly<{ after: string | null; limit: number; solved?: boolean }>, signal?: AbortSignal): Promise<readonly Gap[]>
   solveGap(companyId: string, gapId: string, entryId: string, signal?: AbortSignal): Promise<boolean>

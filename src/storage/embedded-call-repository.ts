@@ -29,7 +29,7 @@ export class EmbeddedCallRepository implements CallRepository {
 
   async list(
     companyId: string,
-    page: Readonly<{ before: string | null; limit: number; outcome?: CallOutcome; from?: string }>,
+    page: Readonly<{ before: string | null; limit: number; outcome?: CallOutcome; from?: string; startedFrom?: string; startedBefore?: string }>,
   ): Promise<readonly CallRecord[]> {
     const limit = checkLimit(page.limit)
     let before: Row | undefined
@@ -43,12 +43,16 @@ export class EmbeddedCallRepository implements CallRepository {
          AND (?2 IS NULL OR (started_at, call_sid) < (?2, ?3))
          AND (?4 IS NULL OR outcome = ?4)
          AND (?5 IS NULL OR from_number = ?5)
-       ORDER BY started_at DESC, call_sid DESC LIMIT ?6`,
+         AND (?6 IS NULL OR started_at >= ?6)
+         AND (?7 IS NULL OR started_at < ?7)
+       ORDER BY started_at DESC, call_sid DESC LIMIT ?8`,
       companyId,
       before === undefined ? null : String(before['started_at']),
       before === undefined ? null : String(before['call_sid']),
       page.outcome ?? null,
       page.from ?? null,
+      page.startedFrom ?? null,
+      page.startedBefore ?? null,
       limit,
     )
     return readDocuments(callRecordSchema, rows, callName, this.#tools.report)
@@ -100,6 +104,11 @@ export class EmbeddedCallRepository implements CallRepository {
     const checked = checkDocument(gapSchema, gap, `gap ${companyId}/${gap.id}`)
     checkSame('gap.companyId', companyId, checked.companyId)
     this.#writeGap(companyId, checked)
+  }
+
+  async gap(companyId: string, gapId: string): Promise<Gap | null> {
+    const row = this.#database.get('SELECT company_id, gap_id, document FROM gaps WHERE company_id = ? AND gap_id = ?', companyId, gapId)
+    return row === undefined ? null : readDocument(gapSchema, row, gapName(row))
   }
 
   async gaps(companyId: string, page: Readonly<{ after: string | null; limit: number; solved?: boolean }>): Promise<readonly Gap[]> {

@@ -43,6 +43,8 @@ export function callRepositoryContract(t: Test, make: (t: Test) => Promise<CallR
     t.same(await sids({ before: 'CA3', limit: 10 }), ['CA2', 'CA1'], 'two calls of the same instant are neither lost nor repeated')
     t.same(await sids({ before: null, limit: 10, outcome: 'completed' }), ['CA3', 'CA1'])
     t.same(await sids({ before: null, limit: 10, from: '+15550100077' }), ['CA2'])
+    t.same(await sids({ before: null, limit: 10, startedFrom: at(2) }), ['CA3', 'CA2'], 'from a moment on')
+    t.same(await sids({ before: null, limit: 10, startedBefore: at(2) }), ['CA1'], 'before a moment')
     await t.rejects(calls.list('a', { before: 'CA4', limit: 10 }), { code: 'INVALID_INPUT', message: /before/ }, 'a cursor of another company is no cursor')
   })
 
@@ -51,6 +53,8 @@ export function callRepositoryContract(t: Test, make: (t: Test) => Promise<CallR
     await calls.saveGap('a', gap('a', 'g1', 'CA1'))
     await calls.saveGap('a', gap('a', 'g2', 'CA1'))
     await calls.saveGap('a', gap('a', 'g2', 'CA1'))
+    t.same(await calls.gap('a', 'g1'), gap('a', 'g1', 'CA1'))
+    t.equal(await calls.gap('b', 'g1'), null)
     t.ok(await calls.solveGap('a', 'g1', 'pools'))
     t.notOk(await calls.solveGap('b', 'g2', 'pools'))
     t.same((await calls.gaps('a', { after: null, limit: 10, solved: false })).map((one) => one.id), ['g2'])

@@ -138,6 +138,9 @@ export class MemoryCalls implements CallRepository {
   async saveGap(_companyId: string, gap: Gap): Promise<void> {
     this.gapList.push(gap)
   }
+  async gap(companyId: string, gapId: string): Promise<Gap | null> {
+    return this.gapList.find((gap) => gap.companyId === companyId && gap.id === gapId) ?? null
+  }
   async gaps(companyId: string): Promise<readonly Gap[]> {
     return this.gapList.filter((gap) => gap.companyId === companyId)
   }
