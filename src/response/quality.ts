@@ -50,8 +50,20 @@ function looksLikeData(text: string): boolean {
 /** Every price, time, telephone number and other number a text may claim, with its kind. */
 export type Facts = ReadonlySet<string>
 
+/** One context's facts, as long as the hours sound the same: reading them all takes some milliseconds, and every answer asks. */
+const KNOWN_FACTS = new WeakMap<CompanyContext, Readonly<{ key: string; facts: Facts }>>()
+
 /** The facts of one company: everything an admin wrote, as it is said. */
 export function factsOf(context: CompanyContext, scope: TemplateScope): Facts {
+  const key = JSON.stringify([scope['hours'], scope['open_now'], scope['prices']])
+  const known = KNOWN_FACTS.get(context)
+  if (known?.key === key) return known.facts
+  const facts = readFacts(context, scope)
+  KNOWN_FACTS.set(context, { key, facts })
+  return facts
+}
+
+function readFacts(context: CompanyContext, scope: TemplateScope): Facts {
   const facts = new Set<string>()
   const add = (text: string): void => {
     for (const claim of claims(text)) facts.add(claim)
