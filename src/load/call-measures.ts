@@ -62,7 +62,7 @@ function measureStep(
   const over = onsets.find((span) => span.startMs > beganMs + SIMULTANEOUS_START_MS && span.startMs < doneMs && span.endMs > doneMs) ?? null
   const gapMs = over !== null ? over.startMs - doneMs : answers[0] === undefined ? null : answers[0].startMs - doneMs
   const clear = evidence.clears.find((cleared) => cleared.atMs >= beganMs && cleared.atMs < doneMs) ?? null
-  const stale = clear === null ? [] : evidence.arrivals.filter((arrival) => arrival.atMs > clear.atMs && arrival.atMs < doneMs)
+  const stale = clear === null ? [] : evidence.arrivals.slice(clear.arrivalsBefore).filter((arrival) => arrival.atMs < doneMs)
   return {
     index: step.index,
     expected: step.step.do === 'hang-up' ? 'stays-silent' : step.step.expect.agent,

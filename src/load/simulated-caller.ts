@@ -42,7 +42,8 @@ export type CallEvidence = Readonly<{
   script: LoadedScript['script']
   recording: CallRecording
   steps: readonly StepEvidence[]
-  clears: readonly Readonly<{ atMs: number; droppedMs: number }>[]
+  /** `arrivalsBefore`: how many of `arrivals` came before it. */
+  clears: readonly Readonly<{ atMs: number; droppedMs: number; arrivalsBefore: number }>[]
   arrivals: readonly Readonly<{ atMs: number; durationMs: number }>[]
   /** Broken rules and failures, in words. */
   problems: readonly string[]
@@ -80,7 +81,7 @@ class SimulatedCall {
   readonly #noise: Int16Array
   readonly #recording = new CallRecording()
   readonly #steps: StepEvidence[] = []
-  readonly #clears: { atMs: number; droppedMs: number }[] = []
+  readonly #clears: { atMs: number; droppedMs: number; arrivalsBefore: number }[] = []
   readonly #arrivals: { atMs: number; durationMs: number }[] = []
   readonly #problems: string[] = []
   readonly #verbs: TwimlVerb[] = []
@@ -191,7 +192,7 @@ class SimulatedCall {
         observer: {
           agentPlayed: (samples, atSample) => this.#hear(samples, atSample),
           mediaArrived: (atMs, durationMs) => this.#arrivals.push({ atMs, durationMs }),
-          cleared: (atMs, droppedMs) => this.#clears.push({ atMs, droppedMs }),
+          cleared: (atMs, droppedMs) => this.#clears.push({ atMs, droppedMs, arrivalsBefore: this.#arrivals.length }),
           problem: (atMs, problem) => this.#problem(`${(atMs / 1000).toFixed(2)} s: ${problem}`),
           sentLate: (lateMs) => {
             this.#worstLateMs = Math.max(this.#worstLateMs, lateMs)

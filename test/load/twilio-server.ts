@@ -1,110 +1,159 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
-import { WebSocketServer, type WebSocket } from 'ws'
+import { WebSocketServer } from 'ws'
+import type { CallerTransport, StreamConnection, StreamListener, WebhookAnswer } from '../../src/load/caller-transport.ts'
 
 export type Received = Readonly<Record<string, unknown>>
+export type Post = Readonly<{ path: string; fields: URLSearchParams; signature: string | null }>
 
-/** The server's side of one stream, as a test scripts it. */
-export type StreamScript = (stream: {
-  socket: WebSocket
-  streamSid: string
+type Wire = Readonly<{ text: (message: string) => void; binary: () => void; close: (code: number) => void }>
+
+/** The server's side of one stream, for a test to script. */
+export class ScriptedStream {
   /** Messages of the carrier so far, oldest first. */
-  received: Received[]
-  /** Resolves with the first message, past or future, that `matches`. */
-  wait: (matches: (message: Received) => boolean) => Promise<Received>
-  media: (bytes: Uint8Array) => void
-  mark: (name: string) => void
-  clear: () => void
-}) => Promise<void>
+  readonly received: Received[] = []
+  readonly #waiting = new Set<{ matches: (message: Received) => boolean; resolve: (message: Received) => void }>()
+  readonly #wire: Wire
+  readonly #script: StreamScript
+  streamSid = ''
 
-/** A server of a few lines that speaks the carrier's protocol and does what a test tells it to: right or wrong. */
-export class TwilioServer {
-  readonly posts: { path: string; fields: URLSearchParams; signature: string | undefined }[] = []
-  readonly streams: Received[][] = []
-  readonly #server: Server
-  readonly #sockets: WebSocketServer
-  readonly #answers: Readonly<Record<string, string>>
-
-  private constructor(server: Server, sockets: WebSocketServer, answers: Readonly<Record<string, string>>) {
-    this.#server = server
-    this.#sockets = sockets
-    this.#answers = answers
+  constructor(wire: Wire, script: StreamScript) {
+    this.#wire = wire
+    this.#script = script
   }
 
-  /** `answers`: TwiML by path; `{ws}` becomes the stream's address. Other paths answer 204. */
-  static async listen(answers: Readonly<Record<string, string>>, script: StreamScript): Promise<TwilioServer> {
-    const server = createServer()
-    const sockets = new WebSocketServer({ server })
-    const twilio = new TwilioServer(server, sockets, answers)
-    server.on('request', (request, response) => {
+  accept(text: string): void {
+    const message = JSON.parse(text) as Received
+    this.received.push(message)
+    for (const waiter of this.#waiting) {
+      if (!waiter.matches(message)) continue
+      this.#waiting.delete(waiter)
+      waiter.resolve(message)
+    }
+    if (message['event'] !== 'start') return
+    this.streamSid = String(message['streamSid'])
+    void this.#script(this)
+  }
+
+  /** Resolves with the first message, past or future, that `matches`. */
+  wait(matches: (message: Received) => boolean): Promise<Received> {
+    return new Promise((resolve) => {
+      const earlier = this.received.find(matches)
+      if (earlier === undefined) this.#waiting.add({ matches, resolve })
+      else resolve(earlier)
+    })
+  }
+
+  media(bytes: Uint8Array): void {
+    this.send({ event: 'media', streamSid: this.streamSid, media: { payload: Buffer.from(bytes).toString('base64') } })
+  }
+
+  mark(name: string): void {
+    this.send({ event: 'mark', streamSid: this.streamSid, mark: { name } })
+  }
+
+  clear(): void {
+    this.send({ event: 'clear', streamSid: this.streamSid })
+  }
+
+  send(message: Received | string): void {
+    this.#wire.text(typeof message === 'string' ? message : JSON.stringify(message))
+  }
+
+  sendBinary(): void {
+    this.#wire.binary()
+  }
+
+  close(code = 1000): void {
+    this.#wire.close(code)
+  }
+}
+
+export type StreamScript = (stream: ScriptedStream) => Promise<void>
+
+/** TwiML by path; `{ws}` becomes the stream's address. Other paths answer 204. */
+export type Answers = Readonly<Record<string, string>>
+
+export const CONNECT = '<Response><Connect><Stream url="{ws}"><Parameter name="token" value="t-1"/></Stream></Connect></Response>'
+
+/** The same server without a network: what is sent arrives in the same instant, so a call runs in virtual time. */
+export class MemoryServer implements CallerTransport {
+  readonly url = 'http://server.test'
+  readonly posts: Post[] = []
+  readonly streams: ScriptedStream[] = []
+  readonly #answers: Answers
+  readonly #script: StreamScript
+
+  constructor(answers: Answers, script: StreamScript) {
+    this.#answers = answers
+    this.#script = script
+  }
+
+  post(url: string, fields: Readonly<Record<string, string>>): Promise<WebhookAnswer> {
+    const path = new URL(url).pathname
+    this.posts.push({ path, fields: new URLSearchParams(fields), signature: null })
+    const answer = this.#answers[path]
+    if (answer === undefined) return Promise.resolve({ status: 204, contentType: '', body: '' })
+    return Promise.resolve({ status: 200, contentType: 'text/xml', body: answer.replaceAll('{ws}', 'ws://server.test/twilio/media') })
+  }
+
+  connect(_url: string, listener: StreamListener): Promise<StreamConnection> {
+    let open = true
+    const close = (code: number): void => {
+      if (open) listener.closed(code)
+      open = false
+    }
+    const stream = new ScriptedStream({ text: (message) => open && listener.text(message), binary: () => listener.binary(), close }, this.#script)
+    this.streams.push(stream)
+    return Promise.resolve({ send: (message) => stream.accept(message), close: () => close(1000) })
+  }
+}
+
+/** A server of a few lines on a loopback port. */
+export class SocketServer {
+  readonly posts: Post[] = []
+  readonly streams: ScriptedStream[] = []
+  readonly #server: Server
+  readonly #sockets: WebSocketServer
+
+  private constructor(server: Server) {
+    this.#server = server
+    this.#sockets = new WebSocketServer({ server })
+  }
+
+  static async listen(answers: Answers, script: StreamScript): Promise<SocketServer> {
+    const http = createServer()
+    const server = new SocketServer(http)
+    http.on('request', (request, response) => {
       void bodyOf(request).then((body) => {
         const path = request.url ?? ''
         const signature = request.headers['x-twilio-signature']
-        twilio.posts.push({ path, fields: new URLSearchParams(body), signature: typeof signature === 'string' ? signature : undefined })
+        server.posts.push({ path, fields: new URLSearchParams(body), signature: typeof signature === 'string' ? signature : null })
         const answer = answers[path]
         if (answer === undefined) response.writeHead(204).end()
-        else response.writeHead(200, { 'content-type': 'text/xml' }).end(answer.replaceAll('{ws}', twilio.streamUrl))
+        else response.writeHead(200, { 'content-type': 'text/xml' }).end(answer.replaceAll('{ws}', `${server.url.replace('http', 'ws')}/twilio/media`))
       })
     })
-    sockets.on('connection', (socket) => twilio.#serve(socket, script))
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    return twilio
+    server.#sockets.on('connection', (socket) => {
+      const wire = { text: (message: string) => socket.send(message), binary: () => socket.send(Buffer.from([1, 2, 3])), close: (code: number) => socket.close(code) }
+      const stream = new ScriptedStream(wire, script)
+      server.streams.push(stream)
+      socket.on('message', (data) => stream.accept(String(data)))
+    })
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+    return server
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`
-  }
-
-  get streamUrl(): string {
-    return `ws://127.0.0.1:${this.#port}/twilio/media`
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new Error('not listening')
+    return `http://127.0.0.1:${address.port}`
   }
 
   async close(): Promise<void> {
     for (const socket of this.#sockets.clients) socket.terminate()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
   }
-
-  get #port(): number {
-    const address = this.#server.address()
-    if (address === null || typeof address === 'string') throw new Error('not listening')
-    return address.port
-  }
-
-  #serve(socket: WebSocket, script: StreamScript): void {
-    const received: Received[] = []
-    this.streams.push(received)
-    const waiting = new Set<{ matches: (message: Received) => boolean; resolve: (message: Received) => void }>()
-    let begun = false
-    socket.on('message', (data) => {
-      const message = JSON.parse(String(data)) as Received
-      received.push(message)
-      for (const waiter of waiting) {
-        if (!waiter.matches(message)) continue
-        waiting.delete(waiter)
-        waiter.resolve(message)
-      }
-      if (message['event'] !== 'start' || begun) return
-      begun = true
-      const streamSid = String(message['streamSid'])
-      const send = (body: Received): void => socket.send(JSON.stringify(body))
-      void script({
-        socket,
-        streamSid,
-        received,
-        wait: (matches) =>
-          new Promise((resolve) => {
-            const earlier = received.find(matches)
-            if (earlier === undefined) waiting.add({ matches, resolve })
-            else resolve(earlier)
-          }),
-        media: (bytes) => send({ event: 'media', streamSid, media: { payload: Buffer.from(bytes).toString('base64') } }),
-        mark: (name) => send({ event: 'mark', streamSid, mark: { name } }),
-        clear: () => send({ event: 'clear', streamSid }),
-      })
-    })
-  }
 }
-
-export const CONNECT = '<Response><Connect><Stream url="{ws}"><Parameter name="token" value="t-1"/></Stream></Connect></Response>'
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
   let body = ''
