@@ -166,7 +166,14 @@ function failedSteps(calls: readonly JudgedCall[], expected: StepMeasures['expec
 function stagePercentiles(calls: readonly JudgedCall[]): { stage: string; percentiles: Percentiles }[] {
   const values = new Map<string, number[]>()
   for (const turn of calls.flatMap((call) => call.records?.turns ?? [])) {
-    for (const { stage, ms } of turn.stages) values.set(stage, [...(values.get(stage) ?? []), ms])
+    // A stage may have several stretches in a turn; what counts is all of it.
+    const perStage = new Map<string, number>()
+    for (const { stage, ms } of turn.stages) perStage.set(stage, (perStage.get(stage) ?? 0) + ms)
+    for (const [stage, ms] of perStage) {
+      const found = values.get(stage)
+      if (found === undefined) values.set(stage, [ms])
+      else found.push(ms)
+    }
   }
   return STAGES.flatMap((stage) => {
     const found = percentiles(values.get(stage) ?? [])
