@@ -72,7 +72,7 @@ export class EmbeddedSession implements TranscriptionSession {
     if (onsetIsNext) this.#openSegment(this.#onsetMs)
     else {
       this.#takenMs = mediaMs
-      this.#openSegment(mediaMs)
+      this.#openSegment(mediaMs, true)
     }
   }
 
@@ -106,17 +106,24 @@ export class EmbeddedSession implements TranscriptionSession {
   #speechUntil(lastVoicedMs: number): void {
     this.#speaking = false
     const segment = this.#open ?? this.#openSegment(Math.max(this.#history.startMs, this.#takenMs))
+    if (segment.isRemainder && lastVoicedMs <= segment.voicedFromMs) {
+      // The speech that the cut was thought to divide had ended before it: nothing is left over.
+      this.#utterance.segments.pop()
+      this.#open = null
+      return
+    }
     segment.voicedToMs = Math.max(segment.voicedFromMs, lastVoicedMs)
     this.#takenMs = Math.max(this.#takenMs, lastVoicedMs)
     this.#askFinal(segment, lastVoicedMs, lastVoicedMs + MARGIN_MS)
   }
 
-  #openSegment(voicedFromMs: number): Segment {
+  #openSegment(voicedFromMs: number, isRemainder = false): Segment {
     const startMs = Math.max(voicedFromMs - PRE_ROLL_MS, this.#takenMs, this.#history.startMs)
     const segment: Segment = {
       utterance: this.#utterance,
       startMs: Math.min(startMs, Math.max(voicedFromMs, this.#history.startMs)),
       voicedFromMs,
+      isRemainder,
       voicedToMs: voicedFromMs,
       text: '',
       words: [],
@@ -236,6 +243,8 @@ type Segment = {
   readonly utterance: Utterance
   readonly startMs: number
   readonly voicedFromMs: number
+  /** Begun by a cut through speech, not by an onset. */
+  readonly isRemainder: boolean
   /** End of the voice at the last pause. */
   voicedToMs: number
   text: string

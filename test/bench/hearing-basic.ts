@@ -102,9 +102,14 @@ function readManifest(file: string): Row[] {
   const column = (line: string, name: string): string => line.split('\t')[columns.indexOf(name)] ?? ''
   const kinds = options.kinds?.split(',')
   return lines
-    .map((line) => ({ path: column(line, 'path'), kind: column(line, 'kind'), transcript: column(line, 'transcript') }))
+    .map((line) => ({ path: column(line, 'path'), kind: column(line, 'kind'), transcript: wordsOnly(column(line, 'transcript')) }))
     .filter((row) => kinds === undefined || kinds.includes(row.kind))
     .slice(0, options.limit === undefined ? undefined : Number(options.limit))
+}
+
+/** Slot labels (JSON) are not what was said: such rows are not scored here. */
+function wordsOnly(transcript: string): string {
+  return transcript.startsWith('{') ? '' : transcript
 }
 
 function report(): void {

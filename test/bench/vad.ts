@@ -7,7 +7,6 @@
  * Speech clips need quiet ends: their reference is the level alone (first and last 10 ms step 12 dB above the clip's 10th percentile).
  */
 import { cpus } from 'node:os'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { encodeMulaw } from '../../src/audio/g711.ts'
 import { newVoiceState, SileroModel, WINDOW_MS, WINDOW_SAMPLES } from '../../src/audio/silero-model.ts'

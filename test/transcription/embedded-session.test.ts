@@ -210,6 +210,26 @@ t.test('a final that comes after its turn still names its own utterance; a faile
   ])
 })
 
+t.test('a pause noticed after the cut leaves nothing over for the next utterance', async (t) => {
+  const { pool, session, hear, events } = openSession()
+  pool.hasRoomForPartial = false
+  session.hint({ kind: 'speech-started', mediaMs: 0 })
+  hear(0, 1040)
+  session.endUtterance(1020)
+  pool.last.answer('all of it')
+  session.hint({ kind: 'speech-paused', lastVoicedMs: 980 })
+  t.equal(pool.asked.length, 1)
+  session.hint({ kind: 'speech-started', mediaMs: 2000 })
+  hear(1040, 2600)
+  session.hint({ kind: 'speech-paused', lastVoicedMs: 2600 })
+  t.equal(pool.last.durationMs, 900)
+  pool.last.answer('more')
+  t.match(await events(), [
+    { utterance: 0, text: 'all of it', final: true },
+    { utterance: 1, text: 'more', final: true },
+  ])
+})
+
 t.test('words are timed over the voice, not over the pauses', async (t) => {
   const samples = faintNoise(8 * 3000)
   for (let i = 0; i < 8000; i += 1) {
