@@ -1,0 +1,66 @@
+/**
+ * How well callers' own words find their answer: `node test/bench/answers.ts [--words-only]`. These sentences were written after the
+ * knowledge and its thresholds were fixed, and nothing is tuned on them. "-" is an honest "I don't know".
+ */
+import { SystemClock, later } from '../../src/core/clock.ts'
+import { EmbeddedEmbedder } from '../../src/response/embedded-embedder.ts'
+import { createResponder } from '../../src/response/intelligence-loop.ts'
+import { createKnowledgeIndex } from '../../src/response/knowledge.ts'
+import { contextOf, demoCompany, questionOf, replyTo } from '../support/fake-company.ts'
+
+const UNSEEN = {
+  'polar-bay-air': [
+    ['could you tell me your opening hours please', 'hours'], ['until when can i reach you today', 'hours|open-now'], ['when do yall close on saturday', 'hours'], ['do you guys work sundays', 'hours|emergency-service'],
+    ["i'm over in fort myers beach is that in your range", 'service-area'], ['do you travel to naples', 'service-area'], ['whereabouts is your shop', 'address'],
+    ['what would it cost me to have a guy take a look', 'diagnostic-fee'], ['hows your pricing', 'diagnostic-fee'], ['if you do the repair do i still owe the visit fee', 'diagnostic-credit'],
+    ['what do you want for a tune up', 'tune-up-price'], ['yearly maintenance how much is that', 'tune-up-price'], ['what exactly is done at a maintenance visit', 'tune-up-contents'], ["it's time to have my system serviced", 'tune-up-booking|booking'],
+    ["the air isn't blowing cold anymore", 'not-cooling'], ['house is eighty eight degrees and the unit just runs', 'not-cooling'], ['our central air died', 'not-cooling'], ['would anyone be free this afternoon', 'same-day'], ['i need somebody here asap', 'same-day|booking'],
+    ['could you set me up with a service visit', 'booking'], ['id like to get someone scheduled for thursday', 'booking'], ['what time slots are there', 'windows'], ['will it be a long visit', 'visit-length'], ['is it okay if nobody is home', 'must-be-home'],
+    ['i need to push back my visit', 'reschedule'], ['please take me off the schedule i dont need it anymore', 'cancel'], ['your guy was supposed to be here an hour ago', 'technician-eta'], ['do you come out at three in the morning', 'emergency-service'], ['does it cost extra on sundays', 'after-hours-fee'],
+    ['theres a puddle under the indoor unit', 'water-leak'], ['the copper line has frost all over it', 'frozen-coil'], ['could you put some more refrigerant in', 'refrigerant'], ['its making a terrible racket outside', 'noise'], ['it stinks like mildew when it kicks on', 'smell'], ['the heat stopped working in my house', 'furnace-repair'],
+    ['do you guys handle heat pumps', 'heat-pump'], ['nothing on the thermostat display', 'thermostat'], ['it pops the breaker every time it starts', 'breaker'], ['what would you charge to vacuum out my ducts', 'duct-cleaning'], ['my son has asthma can you improve the air', 'air-quality'], ['when should the filter be swapped', 'filter'],
+    ['ballpark for replacing the entire system', 'new-system'], ['would you give me a written quote at no charge', 'estimate'], ['i want cooling in my garage', 'mini-split'], ['can you work on a goodman', 'brands'], ['what is your monthly club', 'maintenance-plan'], ['if it fails again am i covered', 'warranty'], ['could i spread out the payments', 'financing'], ['is visa ok', 'payment'],
+    ['theres an error on the invoice you sent', 'pay-bill'], ['any discount for veterans', 'discounts'], ['we own a bakery and the rooftop unit is down', 'commercial'], ['do you carry insurance', 'licensed'], ['are you locally owned', 'about'], ['i am very unhappy with your work', 'complaint'], ['do you need installers i have ten years experience', 'jobs'], ['can you unclog my kitchen sink', 'plumbing'],
+    ['what is a good setting for the summer', 'temperature'], ['whats the weather tomorrow', '-'], ['can you order me a pizza', '-'], ['who is the president', '-'], ['do you rent cars', '-'], ['i lost my wallet at the airport', '-'],
+  ],
+  'harbor-lane-dental': [
+    ['when are you guys in on friday', 'hours'], ['how would i get to your practice', 'address'], ['can i leave my car somewhere', 'parking'], ['we just moved to town and need a family dentist', 'new-patients|children'], ['whats the fee for a first checkup', 'new-patient-price'], ['i want to come in next tuesday', 'booking'],
+    ["it's been six months so i'm due", 'cleaning'], ['price for a hygiene visit cleaning', 'cleaning-price'], ['are you in network with aetna', 'insurance'], ['is medicare okay', 'medicaid'], ['i have to pay out of pocket no coverage', 'no-insurance'], ['one of my back teeth is aching', 'toothache'], ['half of my front tooth snapped off', 'broken-tooth'],
+    ['can you squeeze in an urgent patient', 'emergency|booking'], ['my endodontist said i need a root canal', 'root-canal'], ['cost of a crown please', 'crown'], ['how pricey are fillings', 'filling'], ['i would like my teeth whiter for a wedding', 'whitening'], ['could you replace a tooth i lost years ago with an implant', 'implants'], ['can i straighten my bottom teeth', 'braces'],
+    ['does dr ortiz remove wisdom teeth', 'extraction'], ['my four year old needs a dentist', 'children'], ['dental visits make me panic', 'sedation'], ["i won't be able to make it please cancel", 'cancel'], ['could we do a later day instead', 'reschedule'], ['am i on the book for tomorrow', 'confirm-appointment'], ['anything i have to bring along', 'first-visit-bring'],
+    ['is there a woman dentist', 'dentists'], ['do you accept care credit', 'payment'], ['i think i was charged too much', 'bill'], ['send my films to my new dentist', 'records'], ['i need something stronger for the pain', 'prescription'], ['is this bump something to worry about', 'diagnosis'], ['i was treated badly at my last visit', 'complaint'], ['can you do my taxes', '-'], ['what time does the bank close', '-|hours'],
+  ],
+} as const
+
+const wordsOnly = process.argv.includes('--words-only')
+const clock = new SystemClock()
+const embedder = wordsOnly ? null : new EmbeddedEmbedder(clock)
+const responder = createResponder({ model: null })
+const times: number[] = []
+let right = 0
+let wrong = 0
+let silent = 0
+for (const [name, table] of Object.entries(UNSEEN)) {
+  const file = demoCompany(name as keyof typeof UNSEEN)
+  const knowledge = createKnowledgeIndex(file.company.id, file.knowledge, 1, embedder, { mishearings: file.company.mishearings })
+  const startedAt = clock.now()
+  const state = await knowledge.ready
+  console.log(`\n${file.company.name}: ${table.length} questions, ${state} index ready after ${Math.round(clock.now() - startedAt)} ms`)
+  for (const [heard, expected] of table) {
+    const context = { ...contextOf(file), knowledge }
+    const askedAt = clock.now()
+    const reply = await replyTo(responder, { ...questionOf(context, heard), clock, firstPartBy: later(askedAt, 1000) })
+    times.push(clock.now() - askedAt)
+    const found = reply.gap || reply.entryIds.length === 0 ? '-' : reply.entryIds.join('+')
+    const isRight = expected.split('|').includes(found)
+    if (isRight) right++
+    else if (found === '-') silent++
+    else wrong++
+    if (!isRight) console.log(`  ${found === '-' ? 'no answer' : 'wrong    '}  "${heard}" -> ${found}, not ${expected}`)
+  }
+}
+times.sort((a, b) => a - b)
+const total = right + wrong + silent
+console.log(`\n${right} of ${total} right (${Math.round((100 * right) / total)} %), ${silent} honestly not known, ${wrong} wrong`)
+console.log(`intent to answer: p50 ${times[Math.floor(total / 2)]?.toFixed(1)} ms, p95 ${times[Math.floor(total * 0.95)]?.toFixed(1)} ms`)
+await embedder?.close()
