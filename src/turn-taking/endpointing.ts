@@ -64,6 +64,8 @@ class FusedTurnDetector implements TurnDetector {
   /** Speech in this utterance before the current run, and where the run began that is counted now. */
   #voicedMs = 0
   #countedRunMs = -1
+  /** Silero was sure of speech at some moment of this utterance, or was not there to ask. */
+  #certain = false
   #countedVoicedMs = 0
   #speculatedText: string | null = null
   #vendorEndMs = -Infinity
@@ -219,6 +221,7 @@ class FusedTurnDetector implements TurnDetector {
   #nothingSaid(text: string): string | null {
     if (this.#agentAudible && isAcknowledgement(text)) return 'acknowledgement'
     if (hasWords(text)) return null
+    if (!this.#certain) return 'noise'
     if (this.#agentAudible && this.#voicedMs < WORDLESS_OVER_AGENT_MS) return 'wordless-over-agent'
     return this.#voicedMs < BLIP_MS ? 'blip' : null
   }
@@ -302,6 +305,7 @@ class FusedTurnDetector implements TurnDetector {
     this.#phase = 'idle'
     this.#transcript = null
     this.#wordless = false
+    this.#certain = false
     this.#voicedMs = 0
     this.#speculatedText = null
     this.#vendorEndMs = -Infinity
@@ -334,6 +338,7 @@ class FusedTurnDetector implements TurnDetector {
       this.#countedRunMs = run.sinceMs
       this.#countedVoicedMs = 0
     }
+    if (this.#fusion.certain) this.#certain = true
     this.#voicedMs += run.voicedMs - this.#countedVoicedMs
     this.#countedVoicedMs = run.voicedMs
   }

@@ -24,10 +24,12 @@ export function countSpokenDigits(text: string): number {
   return count
 }
 
-/** True when the last thing said is a digit or a single spelled letter: whoever dictates goes on. */
+/** True when the last thing said is a digit or a single spelled letter: whoever dictates goes on. "This one" is no digit. */
 export function endsInDictation(text: string): boolean {
-  const last = wordsOf(text).at(-1)
+  const words = wordsOf(text)
+  const last = words.at(-1)
   if (last === undefined) return false
+  if (last === 'one' && words.length > 1) return isNumberWord(words.at(-2))
   return isNumberWord(last) || (last.length === 1 && last !== 'a' && last !== 'i')
 }
 

@@ -94,8 +94,10 @@ function hasQuestionShape(words: readonly string[]): boolean {
   return ASKING_VERBS.has(first) && (SUBJECTS.has(second) || words.length - start >= 4)
 }
 
+/** A farewell, thanks with or without what for, or a plain "that's it". */
 function isClosing(words: readonly string[]): boolean {
   const text = words.join(' ')
+  if (/\b(thank you|thanks)( so| very)?( much)?( for (your|the|all your) [a-z]+)?$/.test(text)) return true
   return CLOSINGS.some((closing) => text === closing || (closing.includes(' ') && text.endsWith(` ${closing}`)))
 }
 
@@ -141,18 +143,15 @@ const DAYS = set('monday tuesday wednesday thursday friday saturday sunday today
 const CLOSINGS: readonly string[] = [
   'bye',
   'goodbye',
-  'thanks',
   'bye bye',
-  'thank you',
-  'thank you very much',
-  'thank you so much',
   'thanks a lot',
+  'see you',
+  'see you then',
+  'see you soon',
+  'see you tomorrow',
   'yes please',
-  'no thanks',
-  'no thank you',
   "that's it",
   "that's all",
-  "that's fine",
   "that's right",
   "that's correct",
   'that is all',

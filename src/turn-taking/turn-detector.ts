@@ -28,7 +28,7 @@ export type TurnDecision =
   | Readonly<{ kind: 'speech-resumed'; atMs: number; rule: string }>
   /** A good moment to prepare a reply; may be retracted and repeated. */
   | Readonly<{ kind: 'speculate'; atMs: number; lastVoicedMs: number; text: string; score: number; rule: string }>
-  /** What was prepared, or committed and is not audible yet, is void. Rule 'blip' or 'acknowledgement': nothing was said to us. */
+  /** What was prepared, or committed and is not audible yet, is void. Rules 'blip', 'noise', 'acknowledgement', 'wordless-over-agent': it was no turn. */
   | Readonly<{ kind: 'retract'; atMs: number; rule: string }>
   /** The turn is the agent's. `patienceMs` is the part of the wait beyond what a complete sentence would have got. */
   | Readonly<{

@@ -10,6 +10,7 @@ export class VoiceFusion {
   #loudFrames = 0
   #loudSinceMs = 0
   #energyOn = false
+  #levelDb = -Infinity
   #probability = 0
   #voiceOn = false
   #voiceAtMs = -Infinity
@@ -44,7 +45,7 @@ export class VoiceFusion {
   /** Enough to be told from a click: a convinced Silero soon, anything else only when it lasts. */
   get confirmed(): boolean {
     if (this.#run === null) return false
-    const needed = this.#run.peak >= CONVINCED ? CONVINCED_MS : this.mode === 'energy-only' ? ENERGY_ONLY_MS : UNCONVINCED_MS
+    const needed = this.mode === 'energy-only' ? ENERGY_ONLY_MS : startAfterMs(this.#run, this.mode === 'noisy')
     return this.#run.voicedMs >= needed
   }
 
@@ -54,14 +55,19 @@ export class VoiceFusion {
    */
   get convinced(): boolean {
     if (this.#run === null || !this.confirmed) return false
-    if (this.mode === 'energy-only') return true
-    return this.#run.peak >= CERTAIN || (this.#run.peak >= CONVINCED && this.#run.voicedMs <= DOUBT_MS)
+    return this.certain || (this.#run.convincedWindows >= CONVINCED_WINDOWS && this.#run.voicedMs <= DOUBT_MS)
+  }
+
+  /** This run holds a moment that nothing but a voice sounds like; always so when only the level can be asked. */
+  get certain(): boolean {
+    return this.#run !== null && (this.mode === 'energy-only' || this.#run.peak >= CERTAIN)
   }
 
   /** One 20 ms frame that ended at `atMs`. An echo frame is neither speech nor background. */
   energy(atMs: number, energyDb: number, echo: boolean): void {
     const frameMs = Math.min(Math.max(0, atMs - this.#frameAtMs), FRAME_MS)
     this.#frameAtMs = atMs
+    this.#levelDb = energyDb
     // Loudness is followed under echo too: when it turns out to be the caller, their speech began where the loudness did.
     const floorDb = echo ? this.#floor.db : this.#floor.observe(energyDb, this.#run !== null)
     this.#followLevel(atMs, energyDb, floorDb)
@@ -76,10 +82,10 @@ export class VoiceFusion {
     const noisy = this.#floor.db > NOISY_FLOOR_DB
     const wasOn = this.#voiceOn
     this.#voiceOn = probability > (wasOn ? (noisy ? NOISY_OFF : VOICE_OFF) : noisy ? NOISY_ON : VOICE_ON)
-    if (this.#run !== null) this.#run.peak = Math.max(this.#run.peak, probability)
+    if (this.#run !== null) this.#judge(this.#run, probability)
     // The frames since this window's middle were called voiced on the strength of the window before it.
     if (wasOn && !this.#voiceOn && this.#run !== null)
-      this.#lastVoicedMs = Math.max(this.#run.sinceMs, Math.min(this.#lastVoicedMs, atMs - WINDOW_MS / 2))
+      this.#lastVoicedMs = Math.max(this.#run.sinceMs, Math.min(this.#lastVoicedMs, atMs))
   }
 
   /** Frames have stopped coming: nothing is voiced while nothing arrives. */
@@ -103,16 +109,22 @@ export class VoiceFusion {
       case 'noisy':
         return this.#voiceOn
       case 'fused':
-        return this.#energyOn && this.#voiceOn
+        return this.#voiceOn && (this.#energyOn || (this.#run !== null && this.#probability >= CONVINCED && this.#levelDb > LOWEST_OFF_DB))
     }
   }
 
   #extend(atMs: number, frameMs: number): void {
     if (this.#run === null) {
       const sinceMs = Math.max(this.#lastVoicedMs, atMs - LONGEST_LOOKBACK_MS, this.#energyOn ? this.#loudSinceMs : atMs - frameMs)
-      this.#run = { sinceMs, voicedMs: atMs - sinceMs, peak: this.#probability }
+      this.#run = { sinceMs, voicedMs: atMs - sinceMs, peak: 0, convincedWindows: 0 }
+      this.#judge(this.#run, this.#probability)
     } else this.#run.voicedMs += frameMs
     this.#lastVoicedMs = atMs
+  }
+
+  #judge(run: Run, probability: number): void {
+    run.peak = Math.max(run.peak, probability)
+    if (probability >= CONVINCED) run.convincedWindows += 1
   }
 
   #endRunAfterGap(atMs: number): void {
@@ -125,8 +137,15 @@ type Run = {
   sinceMs: number
   /** Voiced time in it. */
   voicedMs: number
-  /** Silero's best. */
+  /** Silero's best, and how many windows it took for speech. */
   peak: number
+  convincedWindows: number
+}
+
+/** The surer Silero is, the sooner a sound is speech. */
+function startAfterMs(run: Readonly<Run>, noisy: boolean): number {
+  if (run.peak >= CERTAIN) return CERTAIN_MS
+  return run.convincedWindows >= CONVINCED_WINDOWS && !noisy ? CONVINCED_MS : DOUBTFUL_MS
 }
 
 const FRAME_MS = 20
@@ -152,9 +171,12 @@ const VOICE_LATE_MS = 96
 const RUN_GAP_MS = 60
 const LONGEST_LOOKBACK_MS = 200
 const CONVINCED = 0.5
+/** One window over a half is the attack of a drum. */
+const CONVINCED_WINDOWS = 2
 /** Singing and sitars reach 0.8, speech 0.9 within a syllable or two. */
-const CERTAIN = 0.85
+const CERTAIN = 0.9
 const DOUBT_MS = 500
-const CONVINCED_MS = 80
-const UNCONVINCED_MS = 300
+const CERTAIN_MS = 80
+const CONVINCED_MS = 140
+const DOUBTFUL_MS = 1200
 const ENERGY_ONLY_MS = 200
