@@ -1,6 +1,6 @@
-import { ClientsViaError } from '../core/errors.ts'
 import { OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
 import { hasWords, isAcknowledgement } from './acknowledgements.ts'
+import { refuseMissingNumbers } from './signal-check.ts'
 import { planWait, waitsOf, type TurnWaits, type WaitPlan } from './turn-waits.ts'
 import { TURN_PRESETS, type SpeechSignal, type TurnDecision, type TurnDetector, type TurnPreset } from './turn-detector.ts'
 import { VoiceFusion } from './voice-fusion.ts'
@@ -109,7 +109,7 @@ class FusedTurnDetector implements TurnDetector {
   }
 
   observe(signal: SpeechSignal): readonly TurnDecision[] {
-    checkNumbers(signal)
+    refuseMissingNumbers(signal)
     const decisions: TurnDecision[] = []
     switch (signal.kind) {
       case 'energy':
@@ -360,15 +360,4 @@ class FusedTurnDetector implements TurnDetector {
 function sameWords(a: string, b: string): boolean {
   const words = (text: string): string => (text.toLowerCase().match(/[\p{L}\p{N}']+/gu) ?? []).join(' ')
   return a === b || words(a) === words(b)
-}
-
-function checkNumbers(signal: SpeechSignal): void {
-  for (const field of ['atMs', 'audioEndMs', 'probability', 'confidence'] as const)
-    if (field in signal && !Number.isFinite(Reflect.get(signal, field))) throw notANumber(signal.kind, field)
-  // Digital silence may be minus infinity.
-  if (signal.kind === 'energy' && Number.isNaN(signal.energyDb)) throw notANumber(signal.kind, 'energyDb')
-}
-
-function notANumber(kind: string, field: string): ClientsViaError {
-  return new ClientsViaError('INVALID_INPUT', `${kind}.${field} must be a finite number`, { kind, field })
 }

@@ -149,7 +149,6 @@ function startAfterMs(run: Readonly<Run>, noisy: boolean): number {
 }
 
 const FRAME_MS = 20
-const WINDOW_MS = 32
 /** Three frames above floor + 9 dB begin loudness, one below floor + 6 dB ends it; nothing under -50 dBFS is speech on a phone line. */
 const ON_FRAMES = 3
 /** 80 ms: by then level and Silero have both spoken. */

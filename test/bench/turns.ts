@@ -80,6 +80,16 @@ function tally(): Tally {
   return { pauseMs: [], pauses: 0, cuts: 0, falsePauseCuts: 0, turns: 0, cutTurns: 0, deadAirMs: [], missed: 0 }
 }
 
+function pooled(results: readonly Tally[]): Tally {
+  const all = tally()
+  for (const result of results) {
+    all.pauseMs.push(...result.pauseMs)
+    all.deadAirMs.push(...result.deadAirMs)
+    for (const field of ['pauses', 'cuts', 'falsePauseCuts', 'turns', 'cutTurns', 'missed'] as const) all[field] += result[field]
+  }
+  return all
+}
+
 function score(result: Tally, reference: Reference, decisions: readonly TurnDecision[], clip: Clip): void {
   const commits = decisions.filter((decision): decision is Commit => decision.kind === 'commit')
   reference.turns.forEach((segments, index) => {
@@ -222,9 +232,13 @@ const ofKind = (kind: string): string[] => manifest.filter((entry) => entry[3] =
 
 for (const preset of TURN_PRESETS) {
   if (verbose && preset !== 'balanced') continue
-  console.log(row(`${preset}: call, caller`, await twoChannelCall('caller', preset)))
-  console.log(row(`${preset}: call, agent as caller`, await twoChannelCall('agent', preset)))
-  console.log(row(`${preset}: callturn`, await singleTurns(wavs(join(folder, 'callturn')), preset, OPEN_EXPECTATION)))
+  const sets: readonly [string, Tally][] = [
+    ['call, caller', await twoChannelCall('caller', preset)],
+    ['call, agent as caller', await twoChannelCall('agent', preset)],
+    ['callturn', await singleTurns(wavs(join(folder, 'callturn')), preset, OPEN_EXPECTATION)],
+  ]
+  for (const [name, result] of sets) console.log(row(`${preset}: ${name}`, result))
+  console.log(row(`${preset}: these together`, pooled(sets.map(([, result]) => result))))
 }
 console.log(row('ten digits expected', await singleTurns(wavs(join(folder, 'fsdd_phone')), 'balanced', { kind: 'digits', count: 10 })))
 console.log(row('questions', await singleTurns(ofKind('question'), 'balanced', OPEN_EXPECTATION)))
