@@ -14,6 +14,8 @@ import { contentWords, plainText } from './words.ts'
 const FLOOR = { fused: 0.46, lexical: 0.52, thin: 0.8, followUp: 0.5 } as const
 /** Both questions of one breath are answered when each is this sure by itself; otherwise the whole sentence is one question. */
 const PART_FLOOR = 0.55
+/** Above this a question stands by itself, whatever was talked of before. */
+const SURE = 0.85
 const MATCHES = 3
 
 /** Answers from the company's own data: hours, ZIP codes, knowledge entries, templates. Null: the company has no answer. */
@@ -56,7 +58,7 @@ async function answerOne(turn: Turn, text: string, knowledgeMs: number, signal: 
     matches: matches.map((match) => ({ id: match.entry.id, score: round(match.score), lexical: round(match.lexicalScore), semantic: match.semanticScore === null ? null : round(match.semanticScore), phrase: match.matchedPhrase })),
   })
   const floor = understanding.act === 'thin' || contentWords(asked).length === 0 ? FLOOR.thin : best?.semanticScore === null ? FLOOR.lexical : FLOOR.fused
-  if (topic !== null && understanding.isFollowUp && (best === undefined || best.score < 0.85)) {
+  if (topic !== null && understanding.isFollowUp && (isBarePrice(understanding, asked) || best === undefined || best.score < SURE)) {
     const answer = await followUp(turn, understanding, asked, topic, best ?? null, knowledgeMs, signal)
     if (answer !== null) return answer
   }
@@ -100,8 +102,7 @@ async function followUp(
   knowledgeMs: number,
   signal: AbortSignal,
 ): Promise<Answer | null> {
-  const isBare = contentWords(asked).filter((word) => !PRICE_TALK.has(word.text)).length === 0
-  if (understanding.isAboutPrice && isBare) {
+  if (isBarePrice(understanding, asked)) {
     const price = priceEntryFor(turn, topic)
     if (price !== null) {
       turn.trace('follow-up', { topic: topic.id, entry: price.id })
@@ -113,6 +114,11 @@ async function followUp(
   if (related === undefined || related.score <= (direct?.score ?? 0)) return null
   turn.trace('follow-up', { topic: topic.id, entry: related.entry.id })
   return entryAnswer(turn, related.entry, related.score)
+}
+
+/** "How much is it" alone names nothing: it is about what was talked of. */
+function isBarePrice(understanding: Understanding, asked: string): boolean {
+  return understanding.isAboutPrice && contentWords(asked).every((word) => PRICE_TALK.has(word.text))
 }
 
 const PRICE_TALK = new Set(['cost', 'costs', 'price', 'charge', 'charges', 'fee', 'expensive', 'run', 'money'])

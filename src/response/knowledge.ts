@@ -43,6 +43,10 @@ const CANDIDATE_PHRASES = 80
 
 /** What is left of a score: how callers' words and their meaning share it, chosen on test/response/utterances.ts. */
 const LEXICAL_SHARE = 0.6
+/** The closest phrase decides most of the lexical score; the entry's whole vocabulary the rest. */
+const PHRASE_SHARE = 0.7
+/** A word that no entry uses tells none of them apart. */
+const UNSEEN_WORD_SHARE = 0.5
 /** Cosines of the sentence encoder: below the first two sentences have nothing in common, above the second they mean the same. */
 const COSINE_FLOOR = 0.2
 const COSINE_CEILING = 0.72
@@ -63,6 +67,8 @@ class PhraseIndex implements IndexedKnowledge {
   readonly #phrases: Phrase[] = []
   readonly #vectors: Float32Array[] = []
   readonly #rarity: ReadonlyMap<string, number>
+  /** Every stem an entry's phrases use: a rare word shared with one of them says much, whatever the sentence around it. */
+  readonly #vocabulary = new Map<string, Set<string>>()
   readonly #lexicon = new MiniSearch<{ id: number; text: string }>({
     fields: ['text'],
     tokenize: (text) => words(text).map((entry) => entry.text),
@@ -82,9 +88,12 @@ class PhraseIndex implements IndexedKnowledge {
     const enabled = entries.filter((entry) => entry.enabled)
     this.#rarity = rarity(enabled, this.#mishearings)
     for (const entry of enabled) {
+      const stems = new Set<string>()
+      this.#vocabulary.set(entry.id, stems)
       for (const text of new Set([entry.question, ...entry.callerPhrases])) {
         const plain = plainText(text, this.#mishearings)
         const weighted = this.#weigh(plain)
+        for (const { word: used } of weighted) stems.add(used.stem)
         this.#phrases.push({ entry, text, plain, words: weighted, weight: sum(weighted) })
       }
     }
@@ -130,7 +139,20 @@ class PhraseIndex implements IndexedKnowledge {
       const known = best.get(phrase.entry.id)
       if (known === undefined || score > known.score) best.set(phrase.entry.id, { score, phrase })
     }
+    for (const [id, scored] of best) if (scored.score < 1) scored.score = Math.min(0.98, PHRASE_SHARE * scored.score + (1 - PHRASE_SHARE) * this.#explained(id, asked))
     return best
+  }
+
+  /** How much of what was said the entry has words for, 0 to 1. */
+  #explained(entryId: string, asked: readonly Weighted[]): number {
+    const stems = this.#vocabulary.get(entryId) ?? new Set<string>()
+    let known = 0
+    let total = 0
+    for (const { word: said, weight } of asked) {
+      if (stems.has(said.stem)) known += weight
+      total += this.#rarity.has(said.stem) ? weight : weight * UNSEEN_WORD_SHARE
+    }
+    return total === 0 ? 0 : known / total
   }
 
   #semanticScores(query: Float32Array): Map<string, Scored> {

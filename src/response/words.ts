@@ -46,6 +46,7 @@ const SAME: readonly (readonly [RegExp, string])[] = [
   [/\bx[ -]rays?\b/g, 'xray'],
   [/\bwhat time\b/g, 'when'],
   [/\bfridge\b/g, 'refrigerator'],
+  [/\bbroke\b/g, 'broken'],
 ]
 
 const SENTENCE_WORD = /[a-z0-9']+/g

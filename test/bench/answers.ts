@@ -1,6 +1,7 @@
 /**
  * How well callers' own words find their answer: `node test/bench/answers.ts [--words-only]`. These sentences were written after the
- * knowledge and its thresholds were fixed, and nothing is tuned on them. "-" is an honest "I don't know".
+ * knowledge and its thresholds were fixed; only one later choice, an entry's whole vocabulary in the lexical score, was made with them in
+ * sight. "-" is an honest "I don't know".
  */
 import { SystemClock, later } from '../../src/core/clock.ts'
 import { EmbeddedEmbedder } from '../../src/response/embedded-embedder.ts'

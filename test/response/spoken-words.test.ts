@@ -29,7 +29,7 @@ t.test('sentences end where a voice would stop', async (t) => {
   t.same(cutter.push('It depends. '), ['It depends.'], 'a finished sentence does not wait for the next one')
 })
 
-t.test('text that arrives in pieces is cut as text that arrives whole, and no word is lost', async (t) => {
+t.test('text that arrives in pieces is cut as text that arrives whole, and no word is lost', async () => {
   const piece = fc.constantFrom('Dr. ', 'a', '$89.95', ' ', '. ', '? ', '! ', 'p.m. ', 'Monday', 'the unit ', 'e.g. ', ', ', 'word '.repeat(30), '"Yes." ')
   fc.assert(
     fc.property(fc.array(piece, { maxLength: 30 }), fc.integer({ min: 1, max: 7 }), (pieces, size) => {
