@@ -183,7 +183,8 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
       const { port } = app.server.address() as AddressInfo
       listeningAt = publicBaseUrl(config, port)
       const companies = await store.companies.list({ after: null, limit: 100 }, scope.signal)
-      await Promise.all([transcriber.warm(scope.signal), synthesizer.warm(scope.signal)])
+      await Promise.all([transcriber.warm(scope.signal), synthesizer.warm(scope.signal), voiceActivity.warm(scope.signal)])
+      logger.info({ decoder: transcriber.stats.decoder }, 'recogniser ready')
       await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id)))
       readiness.ready()
       return { port, publicBaseUrl: listeningAt }

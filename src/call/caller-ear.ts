@@ -14,6 +14,8 @@ import type { CallLeg } from './call-leg.ts'
 export interface EchoGuard {
   sent(samples: Int16Array, heardAtMs: number): void
   heard(samples: Int16Array, atMs: number): 'caller' | 'echo' | 'unknown'
+  /** How late the agent's voice comes back; null on a line without echo. */
+  readonly lagMs: number | null
 }
 
 export type EarDeps = Readonly<{
@@ -213,7 +215,8 @@ export class CallerEar {
         const text = this.#deps.correct(event.text)
         this.#heard = { utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final }
         this.#tellTurn({ kind: 'transcript', text, audioEndMs: event.audioEndMs, final: event.final })
-        if (this.#agentAudible) this.#tellInterruption({ kind: 'words', atMs: this.#deps.leg.mediaNowMs(), text })
+        // On a line with echo the recogniser hears the agent too: its words prove nothing about the caller.
+        if (this.#agentAudible && this.#deps.echo.lagMs === null) this.#tellInterruption({ kind: 'words', atMs: this.#deps.leg.mediaNowMs(), text })
         this.#listener.words(this.#heard)
         return
       }

@@ -30,6 +30,9 @@ const HOLD_SILENCE_MS = 60_000
 /** After the last words nobody may hang the line up forever on a lost mark. */
 const HANG_UP_GRACE_MS = 300
 
+/** The turn detector's reasons for "nothing was said to us": what was recorded of it must not begin the next utterance. */
+const NO_TURN_RULES = ['blip', 'noise', 'acknowledgement', 'wordless-over-agent']
+
 export type ConversationDeps = Readonly<{
   clock: Clock
   voiceActivity: VoiceActivityEngine
@@ -179,6 +182,7 @@ export class Conversation {
       case 'retract':
         this.#abandonSpeculation()
         this.#mergeUnheardReply()
+        if (NO_TURN_RULES.some((rule) => decision.rule.startsWith(rule))) this.#dropUtterance()
         if (this.#active === null && !this.#ear.speaking) this.#armQuiet()
         return
       case 'cut-in':

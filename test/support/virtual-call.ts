@@ -224,7 +224,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
       responder,
       createTurnDetector: (preset) => createTurnDetector({ preset }),
       createInterruptionDetector: () => createInterruptionDetector(),
-      createEchoGuard: () => ({ sent: () => undefined, heard: () => 'caller' }),
+      createEchoGuard: () => ({ sent: () => undefined, heard: () => 'caller', lagMs: null }),
       wordsHeard: (text, audioMs, heardMs) => {
         const words = text.split(' ')
         const count = heardMs >= audioMs ? words.length : Math.floor((heardMs / audioMs) * words.length)
