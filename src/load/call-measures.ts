@@ -21,7 +21,7 @@ export type StepMeasures = Readonly<{
   cutIns: number
   /** Caller's first voiced frame to the agent's last audible one; null when the agent was not speaking. */
   silentAfterMs: number | null
-  /** Audible speech of the agent after the caller's last voiced frame and before the next step. */
+  /** Audible speech of the agent after the caller's last voiced frame (where silence is expected: from the step's first moment) and before the next step. */
   agentSpeechMs: number
   /** Silence of the agent around a back-channel before it went on. */
   resumedAfterMs: number | null
@@ -63,14 +63,17 @@ function measureStep(
   const gapMs = over !== null ? over.startMs - doneMs : answers[0] === undefined ? null : answers[0].startMs - doneMs
   const clear = evidence.clears.find((cleared) => cleared.atMs >= beganMs && cleared.atMs < doneMs) ?? null
   const stale = clear === null ? [] : evidence.arrivals.slice(clear.arrivalsBefore).filter((arrival) => arrival.atMs < doneMs)
+  const expected = step.step.do === 'hang-up' ? 'stays-silent' : step.step.expect.agent
+  // Nothing may be said at all: not during the noise either.
+  const staysSilent = expected === 'stays-silent'
   return {
     index: step.index,
-    expected: step.step.do === 'hang-up' ? 'stays-silent' : step.step.expect.agent,
+    expected,
     gapMs,
     longestSilenceMs: longestSilence(doneMs, over === null ? answers : [over, ...answers]),
     cutIns: cutIns.length,
     silentAfterMs: under === null ? null : under.endMs - beganMs,
-    agentSpeechMs: audibleMs(onsets, doneMs, untilMs),
+    agentSpeechMs: audibleMs(onsets, staysSilent ? step.startMs : doneMs, untilMs),
     resumedAfterMs: resumedAfter(onsets, beganMs, untilMs),
     staleFrames: Math.round(stale.reduce((sum, arrival) => sum + arrival.durationMs, 0) / 20),
   }

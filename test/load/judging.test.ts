@@ -99,6 +99,8 @@ t.test('a late, wrong or missing answer is a failure that says what was expected
   t.equal(blind.unjudged, 2)
   const good = evidence([[200, 1000], [2600, 3200]], [{ startMs: 1500, endMs: 2200 }], { says: ['monday'] })
   t.same(judgeCall(good, measureCall(good), records('Monday to Friday.', ['template'])).failures, [])
+  const chatty = evidence([[200, 1000], [1600, 2300]], [{ startMs: 1500, endMs: 2200 }], { agent: 'stays-silent' })
+  t.match(judgeCall(chatty, measureCall(chatty), null).failures, [{ kind: 'answer', what: /the agent spoke for 700 ms, silence was expected/ }])
   const mute = evidence([], [{ startMs: 1500, endMs: 2200 }], {})
   t.same(judgeCall(mute, measureCall(mute), null).failures.map((failure) => failure.what), ['the agent never spoke', 'the agent did not answer'])
 })
