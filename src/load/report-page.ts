@@ -70,7 +70,7 @@ function histogram(gapsMs: readonly number[]): string {
     return `<rect x="${left.toFixed(1)}" y="${(HISTOGRAM_HEIGHT - 20 - height).toFixed(1)}" width="${width.toFixed(1)}" height="${height.toFixed(1)}" fill="${bin * HISTOGRAM_STEP_MS >= HARD_MS ? '#b3261e' : '#2f6fdb'}"><title>${bin * HISTOGRAM_STEP_MS} ms: ${count}</title></rect>`
   })
   const lines = [TARGET_MS, HARD_MS].map(
-    (ms) => `<line x1="${x(ms).toFixed(1)}" x2="${x(ms).toFixed(1)}" y1="14" y2="${HISTOGRAM_HEIGHT - 20}" stroke="#8a94a1" stroke-dasharray="4 3"/><text x="${(x(ms) + 4).toFixed(1)}" y="24">${ms} ms</text>`,
+    (ms, index) => `<line x1="${x(ms).toFixed(1)}" x2="${x(ms).toFixed(1)}" y1="2" y2="${HISTOGRAM_HEIGHT - 20}" stroke="#8a94a1" stroke-dasharray="4 3"/><text x="${(x(ms) + 4).toFixed(1)}" y="${24 - index * 13}">${ms} ms</text>`,
   )
   const tickMs = Math.max(200, Math.ceil((to - from) / 12 / 4) * 200)
   const ticks: string[] = []

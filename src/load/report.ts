@@ -51,8 +51,8 @@ export function summarise(run: Readonly<{ startedAt: string; target: string; con
   const { calls } = run
   const steps = calls.flatMap((call) => call.measures.steps)
   const due = steps.filter((step) => step.expected === 'replies' || step.expected === 'stops')
-  const gapsMs = due.flatMap((step) => (step.gapMs === null ? [] : [step.gapMs]))
-  const prompt = calls.flatMap((call) => promptGaps(call))
+  const gapsMs = calls.flatMap((call) => spokenGaps(call, Infinity))
+  const prompt = calls.flatMap((call) => spokenGaps(call, LONGEST_SILENCE_MS))
   const barged = steps.filter((step) => step.expected === 'stops')
   const backChannels = steps.filter((step) => step.expected === 'continues')
   return {
@@ -62,7 +62,7 @@ export function summarise(run: Readonly<{ startedAt: string; target: string; con
     calls: calls.length,
     failedCalls: calls.filter((call) => call.failures.length > 0).length,
     turns: due.length,
-    answeredTurns: gapsMs.length,
+    answeredTurns: due.filter((step) => step.gapMs !== null).length,
     heard: {
       greeting: percentiles(calls.flatMap((call) => (call.measures.greetingMs === null ? [] : [call.measures.greetingMs]))),
       gap: percentiles(prompt),
@@ -87,7 +87,7 @@ export function summarise(run: Readonly<{ startedAt: string; target: string; con
       script,
       calls: group.length,
       failedCalls: group.filter((call) => call.failures.length > 0).length,
-      gap: percentiles(group.flatMap((call) => call.measures.steps.flatMap((step) => (isDue(step.expected) && step.gapMs !== null ? [step.gapMs] : [])))),
+      gap: percentiles(group.flatMap((call) => spokenGaps(call, Infinity))),
     })),
     failures: calls.flatMap((call) =>
       call.failures.map((failure) => ({ script: call.evidence.script.name, callSid: call.evidence.callSid, ...failure })),
@@ -146,12 +146,15 @@ function isDue(expected: string): boolean {
   return expected === 'replies' || expected === 'stops'
 }
 
-/** Answers that are promised within the ordinary limit: scripts allow more time where the caller sounds unfinished or says nothing. */
-function promptGaps(call: JudgedCall): number[] {
+/**
+ * Answers to speech, of the steps that allow at most `allowedMs`: scripts allow more than the ordinary limit where the caller sounds
+ * unfinished. A key or a silence has no last voiced frame to wait from.
+ */
+function spokenGaps(call: JudgedCall, allowedMs: number): number[] {
   return call.evidence.steps.flatMap((step, position) => {
-    if (step.step.do !== 'say' || !isDue(step.step.expect.agent)) return []
+    if (step.step.do !== 'say' || !isDue(step.step.expect.agent) || step.step.expect.withinMs > allowedMs) return []
     const gapMs = call.measures.steps[position]?.gapMs ?? null
-    return gapMs === null || step.step.expect.withinMs > LONGEST_SILENCE_MS ? [] : [gapMs]
+    return gapMs === null ? [] : [gapMs]
   })
 }
 
