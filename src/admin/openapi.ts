@@ -38,7 +38,10 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
 export function operationOf<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(spec: RouteSpec<P, Q, B>): FastifySchema {
   const response: Record<string, unknown> = {}
   for (const [status, schema] of Object.entries(spec.replies)) {
-    response[status] = schema instanceof z.ZodUndefined ? { description: 'Done', type: 'null' } : { description: 'Done', ...jsonSchemaOf(schema, 'output') }
+    response[status] = 
+      schema instanceof z.ZodUndefined
+        ? { description: 'Done', type: 'null' }
+        : { description: 'Done', content: { [spec.replyType ?? 'application/json']: { schema: jsonSchemaOf(schema, 'output') } } }
   }
   for (const status of problemStatuses(spec)) {
     response[status] = { description: PROBLEM_TEXTS.get(status) ?? 'Error', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } }
@@ -47,7 +50,7 @@ export function operationOf<P extends z.ZodType, Q extends z.ZodType, B extends 
     tags: [spec.tag],
     summary: spec.summary,
     operationId: operationIdOf(spec.method, spec.path),
-    ...(spec.permission === 'public' ? {} : { security: [{ bearer: [] }], description: `Needs the permission \`${spec.permission}\`.` }),
+    ...(spec.permission === 'public' ? { security: [] } : { security: [{ bearer: [] }], description: `Needs the permission \`${spec.permission}\`.` }),
     ...(spec.params === undefined ? {} : { params: jsonSchemaOf(spec.params, 'input') }),
     ...(spec.query === undefined ? {} : { querystring: jsonSchemaOf(spec.query, 'input') }),
     ...(spec.body === undefined ? {} : { body: jsonSchemaOf(spec.body, 'input') }),

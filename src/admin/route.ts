@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { ClientsViaError } from '../core/errors.ts'
@@ -31,7 +32,9 @@ export type RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   body?: B
   /** Success status -> what is sent. The schema is also the filter: what it does not name never leaves. */
   replies: Readonly<Record<number, z.ZodType>>
-  /** 'never' for replies that hold a secret, which must not be kept to be sent again. */
+  /** Of the success replies; application/json unless told. */
+  replyType?: string
+  /** 'never' for replies that hold a secret or are too large to be kept for sending again. */
   replay?: 'allowed' | 'never'
   /** Bytes; 64 KiB unless told. */
   bodyLimit?: number
@@ -51,7 +54,8 @@ export type RouteInput<P, Q, B> = Readonly<{
   /** Throws on routes without :companyId. */
   companyId: string
 }>
-export type Answer = Readonly<{ status: number; body?: unknown; etag?: string; location?: string }>
+/** `stream` instead of `body`: sent as it is read, under the spec's `replyType`. */
+export type Answer = Readonly<{ status: number; body?: unknown; stream?: Readable; etag?: string; location?: string; filename?: string }>
 
 /** Ample for a form; imports say their own. */
 const BODY_LIMIT_BYTES = 64 * 1024
@@ -94,17 +98,18 @@ export function route<P extends z.ZodType = Nothing, Q extends z.ZodType = Nothi
       }
       const run = async (): Promise<Prepared> => prepare(spec, await spec.handler(input))
       const prepared = spec.method === 'POST' && spec.permission !== 'public' ? await once(request, reply, deps, state, spec.replay !== 'never', run) : await run()
-      if (reply.sent) return reply
       reply.code(prepared.status)
       if (prepared.etag !== null) reply.header('etag', prepared.etag)
       if (prepared.location !== null) reply.header('location', prepared.location)
-      if (prepared.body === '') return reply.send()
-      return reply.header('content-type', 'application/json; charset=utf-8').serializer(String).send(prepared.body)
+      if (prepared.filename !== null) reply.header('content-disposition', `attachment; filename="${prepared.filename}"`)
+      if (prepared.stream === null && prepared.body === '') return reply.send()
+      reply.header('content-type', spec.replyType ?? 'application/json; charset=utf-8')
+      return prepared.stream === null ? reply.serializer(String).send(prepared.body) : reply.send(prepared.stream)
     },
   })
 }
 
-type Prepared = Readonly<{ status: number; body: string; etag: string | null; location: string | null }>
+type Prepared = Readonly<{ status: number; body: string; stream: Readable | null; etag: string | null; location: string | null; filename: string | null }>
 
 function readPart<S extends z.ZodType>(schema: S | undefined, value: unknown): z.output<S> {
   // A route without a schema takes nothing: what is sent all the same is refused like any unknown field.
@@ -115,10 +120,12 @@ function readPart<S extends z.ZodType>(schema: S | undefined, value: unknown): z
 function prepare(spec: Pick<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, 'replies' | 'path'>, answer: Answer): Prepared {
   const schema = spec.replies[answer.status]
   if (schema === undefined) throw new Error(`${spec.path} answered ${answer.status}, which its document does not name`)
+  const { status, stream = null, etag = null, location = null, filename = null } = answer
+  if (stream !== null) return { status, body: '', stream, etag, location, filename }
   const filtered = schema.safeParse(answer.body)
   if (!filtered.success) throw new Error(`${spec.path} answered something that its document does not describe: ${filtered.error.message}`)
   const body = filtered.data === undefined ? '' : JSON.stringify(filtered.data)
-  return { status: answer.status, body, etag: answer.etag ?? null, location: answer.location ?? null }
+  return { status, body, stream, etag, location, filename }
 }
 
 const KEY_LIFE_MS = 24 * 3_600_000
@@ -154,10 +161,10 @@ async function once(
   if (answer.outcome === 'mismatch') throw new Problem(422, 'IDEMPOTENCY_KEY_REUSED', 'this Idempotency-Key was used with another body')
   if (answer.outcome === 'running') throw new Problem(409, 'IDEMPOTENCY_KEY_RUNNING', 'a request with this Idempotency-Key is still running', { headers: { 'retry-after': '1' } })
   if (answer.outcome === 'replay') {
-    if (!mayReplay) throw new Problem(409, 'ALREADY_DONE', 'this was done before; its answer held a secret, which is shown once only')
+    if (!mayReplay) throw new Problem(409, 'ALREADY_DONE', 'this was done before; its answer is given once only')
     reply.header('idempotent-replayed', 'true')
     state.auditDetails['replayed'] = true
-    return { ...answer.reply, location: null }
+    return { ...answer.reply, stream: null, location: null, filename: null }
   }
   try {
     const prepared = await run()

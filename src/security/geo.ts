@@ -90,6 +90,19 @@ LOOPBACK_RANGE.addSubnet('127.0.0.0', 8, 'ipv4')
 LOOPBACK_RANGE.addAddress('::1', 'ipv6')
 
 /**
+ * Addresses that are in no country (RFC 6890). Registry data assigns some of them to whoever registered the block: in the embedded
+ * database 192.168.1.1, 172.16.0.1 and 198.51.100.1 were Australian, which is an allowed country.
+ */
+const SPECIAL_RANGES = new BlockList()
+for (const range of [
+  '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24', '192.168.0.0/16', '198.18.0.0/15',
+  '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/4', '240.0.0.0/4', '::/128', '64:ff9b:1::/48', '100::/64', '2001:db8::/32', 'fc00::/7', 'fe80::/10', 'ff00::/8',
+]) {
+  const [network = '', bits = ''] = range.split('/')
+  SPECIAL_RANGES.addSubnet(network, Number(bits), network.includes(':') ? 'ipv6' : 'ipv4')
+}
+
+/**
  * With positions from a city database: the distance between them. With countries only: between their middles, less a margin, since
  * a traveller starts from an edge as often as not (New York to London is 1,300 km shorter than from the middle of the one country
  * to that of the other). Null when one of the places has no position.
@@ -141,7 +154,8 @@ class MmdbLocator implements Locator {
   }
 
   #read(address: string): Place {
-    if (!isIPv4(address) && !isIPv6(address)) return UNKNOWN
+    const family = isIPv4(address) ? 'ipv4' : isIPv6(address) ? 'ipv6' : null
+    if (family === null || SPECIAL_RANGES.check(address, family)) return UNKNOWN
     const row = rowSchema.safeParse(this.#reader.get(address))
     return row.success ? { kind: 'country', ...row.data } : UNKNOWN
   }

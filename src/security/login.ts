@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Clock } from '../core/clock.ts'
 import { uuidv7 } from '../core/ids.ts'
 import type { AuditLog, AuditNote } from './audit-log.ts'
@@ -42,6 +43,15 @@ export type LoginDeps = Readonly<{
 }>
 
 type Asked = Readonly<{ email: string; account: User | null; device: ProvenDevice | null; counters: readonly Counter[] }>
+/** The same refusal as within the last minute: said to the client, not to the audit log, which guesses must not be able to fill. */
+class Throttled extends Refusal {
+  constructor(retryAfterMs: number) {
+    super('LOGIN_TOO_MANY_ATTEMPTS', {}, retryAfterMs)
+  }
+}
+const QUIET_MS = 60_000
+const QUIET_KEYS = 5000
+
 type Counter = Readonly<{ key: string; limit: AttemptLimit; clearedBySuccess: boolean }>
 
 export const REFRESH_PREFIX = 'cvr'
@@ -50,12 +60,14 @@ export const KEYLESS_PREFIX = 'keyless.'
 
 export class Login {
   readonly #deps: LoginDeps
+  /** Counter -> when its refusal was last written down, in milliseconds. */
+  readonly #noted = new LRUCache<string, number>({ max: QUIET_KEYS })
 
   constructor(deps: LoginDeps) {
     this.#deps = deps
   }
 
-  /** Throws a Refusal with the code of the step that refused; every outcome is one line in the audit log. */
+  /** Throws a Refusal with the code of the step that refused; every outcome is one line in the audit log, a refusal for too many tries once a minute. */
   async run(attempt: LoginAttempt, signal?: AbortSignal): Promise<LoginReply> {
     let current: LoginStep = 'request'
     let asked: Asked | null = null
@@ -86,7 +98,7 @@ export class Login {
         replacedSessions: opened.replaced.length,
       }))
     } catch (error) {
-      if (error instanceof Refusal) await this.#auditRefusal(error, current, authenticated ?? asked?.account ?? null, authenticated !== null, attempt, signal)
+      if (error instanceof Refusal && !(error instanceof Throttled)) await this.#auditRefusal(error, current, authenticated ?? asked?.account ?? null, authenticated !== null, attempt, signal)
       throw error
     }
   }
@@ -101,7 +113,9 @@ export class Login {
     const counters = countersOf(email, attempt.client, policy, stored?.state === 'approved' ? stored.id : null)
     for (const counter of counters) {
       const answer = await store.attempts.begin(PLATFORM, counter.key, counter.limit, clock.wallTime().getTime(), signal)
-      if (!answer.allowed) throw new Refusal('LOGIN_TOO_MANY_ATTEMPTS', {}, answer.retryAfterMs)
+      if (answer.allowed) continue
+      if (this.#isQuiet(counter.key)) throw new Throttled(answer.retryAfterMs)
+      throw new Refusal('LOGIN_TOO_MANY_ATTEMPTS', {}, answer.retryAfterMs)
     }
     return { email, account, device, counters }
   }
@@ -221,6 +235,14 @@ export class Login {
       action, result: 'done', reason: '', target, address: client.address, userAgent: client.userAgent, traceId: client.traceId, details,
       actor: user === null ? { kind: 'nobody', id: '', companyId: '' } : { kind: 'user', id: user.id, companyId: user.companyId },
     }
+  }
+
+  #isQuiet(key: string): boolean {
+    const now = this.#deps.clock.now()
+    const noted = this.#noted.get(key)
+    if (noted !== undefined && now - noted < QUIET_MS) return true
+    this.#noted.set(key, now)
+    return false
   }
 
   #now(): string {
