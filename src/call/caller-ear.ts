@@ -35,7 +35,8 @@ export type EarListener = Readonly<{
   interruption: (decision: InterruptionDecision) => void
   /** The caller's utterance has new words. */
   words: (transcript: Heard) => void
-  lost: () => void
+  /** Words of this utterance are missing and will not come. */
+  lost: (utterance: number) => void
 }>
 
 export type Heard = Readonly<{ utterance: number; text: string; audioEndMs: number; final: boolean }>
@@ -196,7 +197,7 @@ export class CallerEar {
       for await (const event of this.#session.events) this.#take(event)
     } catch {
       // The session is gone for good; its failover has already been tried. Turns now end without words and say so.
-      if (!this.#scope.ended) this.#listener.lost()
+      if (!this.#scope.ended) this.#listener.lost(this.#heard.utterance)
     }
   }
 
@@ -204,15 +205,18 @@ export class CallerEar {
     if (this.#scope.ended) return
     switch (event.kind) {
       case 'lost':
-        if (event.utterance === this.#heard.utterance) this.#listener.lost()
+        this.#listener.lost(event.utterance)
         return
       case 'turn-hint':
         this.#tellTurn({ kind: 'turn-hint', hint: event.hint, confidence: event.confidence, atMs: event.mediaMs })
         return
       case 'transcript': {
-        // A late word about an utterance that is over belongs to nobody.
-        if (event.utterance !== this.#heard.utterance) return
         const text = this.#deps.correct(event.text)
+        if (event.utterance !== this.#heard.utterance) {
+          // Late words about an utterance that is over: the detectors are past it, a turn may still wait for them.
+          this.#listener.words({ utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final })
+          return
+        }
         this.#heard = { utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final }
         this.#tellTurn({ kind: 'transcript', text, audioEndMs: event.audioEndMs, final: event.final })
         // On a line with echo the recogniser hears the agent too: its words prove nothing about the caller.

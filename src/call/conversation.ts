@@ -6,7 +6,7 @@ import { Scope } from '../core/scope.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import type { CompanyContext } from '../response/company-context.ts'
 import { INITIAL_DIALOGUE, type DialogueState } from '../response/dialogue.ts'
-import type { CallAction, LearningRecord, Responder, TurnInput } from '../response/responder.ts'
+import type { CallAction, LearningRecord, ReplyPart, Responder, TurnInput } from '../response/responder.ts'
 import type { CompanyVoice } from '../synthesis/synthesizer.ts'
 import type { Transcriber } from '../transcription/transcriber.ts'
 import type { InterruptionDecision, InterruptionDetector } from '../turn-taking/interruption.ts'
@@ -25,6 +25,8 @@ const DTMF_GATHER_MS = 2500
 const MAX_DTMF_DIGITS = 32
 /** How long a committed turn waits for the recogniser's words before it is answered as not understood. */
 const TRANSCRIPT_PATIENCE_MS = 3000
+/** What an answer gets at least when its words came late, ms: the knowledge search and a sentence. */
+const MIN_ANSWER_MS = 250
 /** Silence prompts wait this long after the caller asked us to hold. */
 const HOLD_SILENCE_MS = 60_000
 /** After the last words nobody may hang the line up forever on a lost mark. */
@@ -60,8 +62,11 @@ export type ConversationEnd = Readonly<{ legEnd: LegEnd; action: CallAction | nu
 
 export type Exchange = Readonly<{ who: 'caller' | 'agent'; text: string }>
 
+type PendingInput = TurnInput | Promise<TurnInput>
 type Commit = Extract<TurnDecision, { kind: 'commit' }>
 type Speculation = { readonly text: string; readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder }
+/** Words that are still being recognised; settles once, with nothing when they are not coming. */
+type AwaitedWords = { readonly utterance: number; readonly lastVoicedMs: number; readonly settle: (text: string) => void; readonly scope: Scope }
 type ActiveTurn = { readonly log: TurnLog; readonly reply: Reply; readonly scope: Scope }
 
 /** One call, from the first frame to the last. States in words: it listens, it prepares, it speaks, it is held. */
@@ -80,8 +85,8 @@ export class Conversation {
   #speculationsStarted = 0
   #speculationsWasted = 0
   #active: ActiveTurn | null = null
-  /** A commit whose words have not come yet. */
-  #awaitingWords: Readonly<{ commit: Commit; scope: Scope; finish: (outcome?: 'done' | 'cut-off') => void; stages: StageRecorder }> | null = null
+  /** A turn that was committed before its words were known. */
+  #awaitingWords: AwaitedWords | null = null
   /** A commit that came while the agent was finishing its sentence. */
   #afterReply: Commit | null = null
   /** What was answered before we knew that the caller had not finished. */
@@ -124,9 +129,7 @@ export class Conversation {
         turn: (decision) => this.#onTurnDecision(decision),
         interruption: (decision) => this.#onInterruption(decision),
         words: (heard) => this.#onWords(heard),
-        lost: () => {
-          this.#lostWords = true
-        },
+        lost: (utterance) => this.#onLost(utterance),
       },
       this.#scope,
       evidence === undefined ? null : (item) => evidence(context.company.id, leg.start.callSid, item),
@@ -174,7 +177,7 @@ export class Conversation {
         return
       case 'speech-paused':
         // If it was only noise no commit follows, and somebody has to ask again.
-        if (this.#active === null && this.#awaitingWords === null) this.#armQuiet()
+        if (this.#active === null) this.#armQuiet()
         return
       case 'speculate':
         this.#speculate(decision.text)
@@ -186,7 +189,7 @@ export class Conversation {
         if (this.#active === null && !this.#ear.speaking) this.#armQuiet()
         return
       case 'cut-in':
-        this.#mergePrefix = this.#lastCallerText()
+        this.#mergePrefix = this.#active?.log.heard ?? ''
         return
       case 'commit':
         this.#onCommit(decision)
@@ -207,14 +210,14 @@ export class Conversation {
     const text = commit.text !== '' ? commit.text : heard.text
     const wordsAreIn = heard.final || heard.audioEndMs >= commit.lastVoicedMs - 200
     if (text === '' && this.#lostWords) this.#startTurn({ kind: 'inaudible' }, commit)
-    else if (wordsAreIn) this.#commitWords(text, commit, null)
-    else this.#awaitWords(commit)
+    else if (wordsAreIn) this.#startTurn(this.#inputOf(text), commit)
+    else this.#startTurn(this.#awaitWords(commit), commit)
   }
 
-  #commitWords(text: string, commit: Commit, waited: StageRecorder | null): void {
+  #inputOf(text: string): TurnInput {
     const whole = this.#withPrefix(text)
     this.#lostWords = false
-    this.#startTurn(whole === '' ? { kind: 'inaudible' } : { kind: 'speech', text: whole }, commit, waited)
+    return whole === '' ? { kind: 'inaudible' } : { kind: 'speech', text: whole }
   }
 
   #withPrefix(text: string): string {
@@ -226,41 +229,37 @@ export class Conversation {
     this.#ear.dropUtterance()
   }
 
-  #awaitWords(commit: Commit): void {
-    this.#awaitingWords?.scope.end('superseded')
+  /** The turn is over and its words are late: it is answered when they come, bridged until then, and asked for again if they never do. */
+  async #awaitWords(commit: Commit): Promise<TurnInput> {
+    this.#awaitingWords?.settle('')
     const scope = new Scope(this.#scope)
-    const stages = new StageRecorder(this.#deps.clock)
-    this.#awaitingWords = { commit, scope, stages, finish: stages.start('transcript') }
-    void this.#deps.clock.sleep(TRANSCRIPT_PATIENCE_MS, scope.signal).then(
-      () => this.#wordsAreIn('cut-off'),
-      () => undefined,
-    )
+    const { promise, resolve } = Promise.withResolvers<string>()
+    const awaited: AwaitedWords = { utterance: this.#ear.heard.utterance, lastVoicedMs: commit.lastVoicedMs, settle: resolve, scope }
+    this.#awaitingWords = awaited
+    void this.#deps.clock.sleep(TRANSCRIPT_PATIENCE_MS, scope.signal).catch(() => undefined).then(() => resolve(this.#ear.heard.text))
+    const text = await promise
+    scope.end('settled')
+    if (this.#awaitingWords === awaited) this.#awaitingWords = null
+    return this.#inputOf(text)
   }
 
   #onWords(heard: Heard): void {
-    const awaiting = this.#awaitingWords
-    if (awaiting !== null && (heard.final || heard.audioEndMs >= awaiting.commit.lastVoicedMs - 200)) this.#wordsAreIn('done')
+    const awaited = this.#awaitingWords
+    if (awaited === null || heard.utterance !== awaited.utterance) return
+    if (heard.final || heard.audioEndMs >= awaited.lastVoicedMs - 200) awaited.settle(heard.text)
   }
 
-  #wordsAreIn(outcome: 'done' | 'cut-off'): void {
-    const awaiting = this.#awaitingWords
-    if (awaiting === null) return
-    this.#awaitingWords = null
-    awaiting.finish(outcome)
-    awaiting.scope.end('words are in')
-    this.#commitWords(this.#ear.heard.text, awaiting.commit, awaiting.stages)
+  #onLost(utterance: number): void {
+    if (this.#awaitingWords?.utterance === utterance) this.#awaitingWords.settle('')
+    else if (utterance === this.#ear.heard.utterance) this.#lostWords = true
   }
 
   /** The caller went on before the reply could be heard: nothing was said, so nothing is lost. */
   #mergeUnheardReply(): void {
-    if (this.#awaitingWords !== null) {
-      this.#awaitingWords.scope.end('the caller went on')
-      this.#awaitingWords.finish('cut-off')
-      this.#awaitingWords = null
-    }
     const active = this.#active
     if (active === null || active.reply.audibleAt !== null) return
     if (active.log.input.kind === 'answered' || active.log.input.kind === 'dtmf') return
+    this.#awaitingWords?.settle('')
     active.scope.end('the caller went on')
     this.#active = null
     this.#speculationsWasted += 1
@@ -278,7 +277,7 @@ export class Conversation {
     const scope = new Scope(this.#scope)
     const stages = new StageRecorder(this.#deps.clock)
     const dueBy = later(this.#deps.clock.now(), this.#deps.budget.stallAfterMs)
-    const reply = this.#prepare({ kind: 'speech', text: whole }, scope, stages, dueBy, this.#turnCount)
+    const reply = this.#prepare({ kind: 'speech', text: whole }, scope, stages, dueBy, this.#turnCount, () => undefined)
     this.#speculationsStarted += 1
     this.#speculation = { text: whole, reply, scope, stages }
   }
@@ -290,7 +289,7 @@ export class Conversation {
     this.#speculationsWasted += 1
   }
 
-  #prepare(input: TurnInput, scope: Scope, stages: StageRecorder, firstPartBy: Instant, turn: number): Reply {
+  #prepare(input: PendingInput, scope: Scope, stages: StageRecorder, firstPartBy: Instant, turn: number, onInput: (input: TurnInput) => void): Reply {
     const deps = this.#deps
     const context = this.#context
     const lines = deps.lines(context)
@@ -311,29 +310,46 @@ export class Conversation {
       scope,
       stages,
     )
-    const parts = deps.responder.respond(
+    void reply.prepare(this.#respond(input, scope, stages, firstPartBy, turn, onInput))
+    return reply
+  }
+
+  async *#respond(
+    pending: PendingInput,
+    scope: Scope,
+    stages: StageRecorder,
+    firstPartBy: Instant,
+    turn: number,
+    onInput: (input: TurnInput) => void,
+  ): AsyncGenerator<ReplyPart, void, undefined> {
+    const finish = pending instanceof Promise ? stages.start('transcript') : () => undefined
+    const input = await pending
+    finish()
+    onInput(input)
+    if (scope.ended) return
+    const now = this.#deps.clock.now()
+    yield* this.#deps.responder.respond(
       {
-        companyId: context.company.id,
+        companyId: this.#context.company.id,
         callId: this.#leg.start.callSid,
         turn,
         input,
-        context,
+        context: this.#context,
         dialogue: this.#dialogue,
         history: [...this.#history],
         from: this.#leg.start.from,
-        wallTime: deps.clock.wallTime(),
-        clock: deps.clock,
-        firstPartBy,
+        wallTime: this.#deps.clock.wallTime(),
+        clock: this.#deps.clock,
+        // Words that came late leave the answer the time that an answer needs.
+        firstPartBy: latest(firstPartBy, later(now, MIN_ANSWER_MS)),
         stages,
       },
       scope.signal,
     )
-    void reply.prepare(parts)
-    return reply
   }
 
   /** From here on the turn is the agent's, and it will be answered. */
-  #startTurn(input: TurnInput, commit: Commit | null, waited: StageRecorder | null = null): void {
+  #startTurn(input: PendingInput, commit: Commit | null): void {
     if (this.#scope.ended || this.#finalAction !== null) return
     this.#endQuiet()
     this.#interruptActive('superseded')
@@ -346,16 +362,16 @@ export class Conversation {
       return
     }
     const speculation = this.#speculation
-    const used = speculation !== null && input.kind === 'speech' && sameWords(speculation.text, input.text)
+    const known = input instanceof Promise ? null : input
+    const used = speculation !== null && known?.kind === 'speech' && sameWords(speculation.text, known.text)
     if (!used) this.#abandonSpeculation()
     this.#speculation = null
     const scope = used ? speculation.scope : new Scope(this.#scope)
-    const stages = used ? speculation.stages : (waited ?? new StageRecorder(this.#deps.clock))
-    if (used && waited !== null) stages.adopt(waited.spans)
-    const reply = used ? speculation.reply : this.#prepare(input, scope, stages, stallAt, turn)
-    const log = new TurnLog({
+    const stages = used ? speculation.stages : new StageRecorder(this.#deps.clock)
+    const reply = used ? speculation.reply : this.#prepare(input, scope, stages, stallAt, turn, (settled) => log.settle(settled))
+    const log: TurnLog = new TurnLog({
       turn,
-      input,
+      input: known ?? { kind: 'inaudible' },
       startedAt: this.#deps.clock.wallTime().toISOString(),
       stages,
       lastVoicedAt,
@@ -366,7 +382,7 @@ export class Conversation {
     })
     this.#speculationsStarted = 0
     this.#speculationsWasted = 0
-    if (input.kind !== 'silence') this.#silencePrompts = 0
+    if (known?.kind !== 'silence') this.#silencePrompts = 0
     const active: ActiveTurn = { log, reply, scope }
     this.#active = active
     void reply.speak(stallAt).then(
@@ -384,7 +400,6 @@ export class Conversation {
     const active = this.#active
     if (active === null || active.reply !== reply) return
     this.#mergePrefix = ''
-    if (active.log.heard !== '') this.#history.push({ who: 'caller', text: active.log.heard })
     this.#ear.agentAudible(reply.generation)
   }
 
@@ -411,6 +426,7 @@ export class Conversation {
   #close(active: ActiveTurn, actions: readonly CallAction[], unplayedMs = this.#leg.bufferedMs): void {
     const { reply, log } = active
     const delivered = reply.delivered(unplayedMs)
+    if (log.heard !== '') this.#history.push({ who: 'caller', text: log.heard })
     if (delivered !== '') this.#history.push({ who: 'agent', text: delivered })
     if (reply.dialogue !== null) this.#dialogue = reply.dialogue
     this.#deps.onTurn(this.#context.company.id, this.callSid, log.record(reply, delivered, actions, this.#deps.budget))
@@ -442,6 +458,8 @@ export class Conversation {
     active.log.interruption = { atMs, heardMs: Math.max(0, active.reply.sentMs - unplayedMs), rule }
     this.#close(active, [], unplayedMs)
     this.#fallSilent()
+    // Only a stall line was heard: what the caller had asked is still open and belongs to what comes now.
+    if (!active.reply.answered) this.#mergePrefix = active.log.heard
     this.#expectation = OPEN_EXPECTATION
     this.#ear.expect(this.#expectation)
     if (!this.#ear.speaking) this.#armQuiet()
@@ -526,14 +544,6 @@ export class Conversation {
       },
       () => undefined,
     )
-  }
-
-  #lastCallerText(): string {
-    for (let index = this.#history.length - 1; index >= 0; index--) {
-      const exchange = this.#history[index]
-      if (exchange?.who === 'caller') return exchange.text
-    }
-    return ''
   }
 }
 

@@ -92,6 +92,10 @@ export class Reply {
   get audibleAt(): Instant | null {
     return this.#audibleAt
   }
+  /** Something of the answer itself was said, not only that it will come. */
+  get answered(): boolean {
+    return this.#spoken.some((sentence) => sentence.source !== 'stall')
+  }
   get stalled(): boolean {
     return this.#stallCount > 0
   }
@@ -159,8 +163,7 @@ export class Reply {
         if (this.#gaveUp) break
         await this.#speakSentence(sentence)
       }
-      const answered = this.#spoken.some((sentence) => sentence.source !== 'stall')
-      if (!answered && actions.length === 0) await this.#speakSentence(this.#lineNow(this.#deps.apology, 'unknown'))
+      if (!this.answered && actions.length === 0) await this.#speakSentence(this.#lineNow(this.#deps.apology, 'unknown'))
       await this.#played()
       return { kind: 'finished', actions }
     } catch (error) {

@@ -10,7 +10,7 @@ type Commit = Extract<TurnDecision, { kind: 'commit' }>
 /** What is known about a turn while it runs; becomes its record when it is over. */
 export class TurnLog {
   readonly turn: number
-  readonly input: TurnInput
+  #input: TurnInput
   readonly startedAt: string
   readonly stages: StageRecorder
   /** The caller's last voiced frame; for turns the caller did not speak, the moment the reply became due. */
@@ -18,7 +18,6 @@ export class TurnLog {
   readonly committedAt: Instant
   readonly commit: Commit | null
   readonly speculation: Readonly<{ started: number; wasted: number; used: boolean }>
-  heard: string
   interruption: TurnRecord['interruption'] = null
 
   constructor(facts: {
@@ -32,14 +31,26 @@ export class TurnLog {
     speculation: Readonly<{ started: number; wasted: number; used: boolean }>
   }) {
     this.turn = facts.turn
-    this.input = facts.input
+    this.#input = facts.input
     this.startedAt = facts.startedAt
     this.stages = facts.stages
     this.lastVoicedAt = facts.lastVoicedAt
     this.committedAt = facts.committedAt
     this.commit = facts.commit
     this.speculation = facts.speculation
-    this.heard = facts.input.kind === 'speech' ? facts.input.text : facts.input.kind === 'dtmf' ? facts.input.digits : ''
+  }
+
+  get input(): TurnInput {
+    return this.#input
+  }
+
+  get heard(): string {
+    return this.#input.kind === 'speech' ? this.#input.text : this.#input.kind === 'dtmf' ? this.#input.digits : ''
+  }
+
+  /** The words of a turn that was committed before they were known. */
+  settle(input: TurnInput): void {
+    this.#input = input
   }
 
   latency(audibleAt: Instant, budget: LatencyBudget): TurnLatency {

@@ -55,11 +55,6 @@ export class StageRecorder {
     }
   }
 
-  /** Spans that another recorder collected for the same turn. */
-  adopt(spans: readonly Span[]): void {
-    this.#spans.push(...spans)
-  }
-
   get spans(): readonly Span[] {
     return this.#spans
   }

@@ -132,6 +132,38 @@ t.test('a reply that never comes ends in an apology, not in silence', async (t) 
   t.ok(longestSilence(leg, spokeUntil, spokeUntil + 5500) <= 1200)
 })
 
+t.test('words that come late are waited for with a line, not with silence, and then answered', async (t) => {
+  const call = virtualCall({ answer: (question) => [say(question.input.kind === 'speech' ? ANSWER : 'Could you say that again?')], says: () => 'What are your hours?' })
+  call.transcriber.delayMs = 1600
+  const { leg, over } = call.dial()
+  await call.clock.advance(GREETING_MS + 500)
+  const spokeUntil = leg.mediaNowMs() + 1000
+  leg.speak(0, 1000)
+  await call.clock.advance(8000)
+  leg.callerHangsUp()
+  await call.clock.runUntil(over)
+  t.ok((heardFrom(leg, spokeUntil) as number) - spokeUntil <= 760)
+  t.ok(longestSilence(leg, spokeUntil, spokeUntil + 3500) <= 1200)
+  const turn = call.turns()[1]
+  t.equal(turn?.heard, 'What are your hours?')
+  t.equal(turn?.delivered, `One moment, please. ${ANSWER}`)
+  t.ok((turn?.work.find((work) => work.stage === 'transcript')?.ms ?? 0) > 500, 'the wait for words is a stage of its own')
+})
+
+t.test('a caller who talks into "one moment, please" has not lost the question', async (t) => {
+  let spokenTurns = 0
+  const call = virtualCall({ answer: () => [say(ANSWER)], says: () => (spokenTurns++ === 0 ? 'What are your hours' : 'Stop, I mean on Saturday?'), thinkingMs: 2000 })
+  const { leg, over } = call.dial()
+  await call.clock.advance(GREETING_MS + 500)
+  leg.speak(0, 1000)
+  leg.speak(1000 + 800, 1400)
+  await call.clock.advance(9000)
+  leg.callerHangsUp()
+  await call.clock.runUntil(over)
+  t.equal(call.turns().at(-1)?.heard, 'What are your hours Stop, I mean on Saturday?')
+  t.equal(call.turns().at(-1)?.delivered.endsWith(ANSWER), true)
+})
+
 t.test('words that the recogniser lost are asked for again', async (t) => {
   const call = virtualCall({ answer: (question) => [say(question.input.kind === 'inaudible' ? 'Could you say that again?' : ANSWER)], says: () => 'What are your hours?' })
   const { leg, over } = call.dial()
