@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import { errors, jwtVerify, SignJWT, type JWTPayload } from 'jose'
 import { z } from 'zod'
 import type { Clock } from '../core/clock.ts'
@@ -22,7 +23,8 @@ const ACCESS_TYPE = 'at+jwt'
 const BREAK_GLASS_TYPE = 'bg+jwt'
 
 export class Tokens {
-  readonly #ring: KeyRing
+  /** As key objects: a raw secret would be imported anew for every token, which is most of the work of checking one. */
+  readonly #ring: readonly Readonly<{ kid: string; key: KeyObject }>[]
   readonly #issuer: string
   readonly #audience: string
   readonly #clock: Clock
@@ -30,7 +32,7 @@ export class Tokens {
   /** Throws CONFIG_INVALID for an empty ring, a short secret or a kid used twice. */
   constructor(options: Readonly<{ ring: KeyRing; issuer: string; audience: string; clock: Clock }>) {
     checkKeyRing(options.ring)
-    this.#ring = options.ring
+    this.#ring = options.ring.map(({ kid, secret }) => ({ kid, key: createSecretKey(secret) }))
     this.#issuer = options.issuer
     this.#audience = options.audience
     this.#clock = options.clock
@@ -71,7 +73,7 @@ export class Tokens {
       .setIssuedAt(issuedAt)
       .setExpirationTime(issuedAt + Math.ceil(lifeMs / 1000))
     if (jti !== null) token.setJti(jti)
-    return token.sign(key.secret)
+    return token.sign(key.key)
   }
 
   async #verify(type: string, token: string, requiredClaims: string[]): Promise<JWTPayload> {
@@ -82,7 +84,7 @@ export class Tokens {
           // jku, x5u and jwk headers are never looked at: the only keys are those of the ring.
           const key = this.#ring.find((candidate) => candidate.kid === header.kid)
           if (key === undefined) throw new Refusal('TOKEN_INVALID')
-          return key.secret
+          return key.key
         },
         {
           algorithms: [ALGORITHM],
