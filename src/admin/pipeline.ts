@@ -242,7 +242,8 @@ function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyRepl
   const problem = problemOf(error)
   const state = stateOf(request)
   state.problemCode = problem.code
-  if (problem.status >= 500) deps.reportError(error, { traceId: state.traceId, method: request.method, route: request.routeOptions.url ?? '' })
+  // A caller who hung up is no fault of ours.
+  if (problem.status >= 500 && !state.scope.ended) deps.reportError(error, { traceId: state.traceId, method: request.method, route: request.routeOptions.url ?? '' })
   for (const [name, value] of Object.entries(problem.extras.headers ?? {})) reply.header(name, value)
   const path = new URL(request.url, 'http://local').pathname
   return reply

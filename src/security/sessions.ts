@@ -120,6 +120,11 @@ export class Sessions {
     return this.#deps.store.sessions.end(companyId, userId, chosen, { at: this.#now(), reason }, signal)
   }
 
+  /** Drops what has reached its absolute end; a few times a day is enough, since an ended session is refused whether it is kept or not. */
+  sweep(signal?: AbortSignal): Promise<number> {
+    return this.#deps.store.sessions.sweep(this.#now(), signal)
+  }
+
   async #liveSession(token: RefreshToken, signal?: AbortSignal): Promise<Readonly<{ session: Session; user: User }>> {
     const { store } = this.#deps
     const session = await store.sessions.get(token.companyId, token.userId, token.deviceId, signal)

@@ -1,13 +1,18 @@
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose'
 import t from 'tap'
 import { ConsoleNotifier } from '../../src/security/notifier.ts'
 import { ARGON2_COST, PasswordHasher, passwordProblem } from '../../src/security/passwords.ts'
+import { readOrCreateSecret } from '../../src/security/secret-file.ts'
 import { parseKeyRing, Tokens } from '../../src/security/tokens.ts'
 import { auditOf, CHEAP, openWorld, PASSWORD, US_ADDRESS } from '../admin/admin-app.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { DeviceKey } from './device-key.ts'
 
 const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
 
 void t.test('T28: a token is ours only with our key, our algorithm, our type, our issuer, our audience, and every claim', async (t) => {
   const clock = new VirtualClock()
@@ -64,6 +69,20 @@ void t.test('a secret that is too short, missing or named twice stops the start,
   const long = 'x'.repeat(32)
   t.throws(() => parseKeyRing(`k1:${long},k1:${long}`, 'JWT_KEYS'), { code: 'CONFIG_INVALID', message: /twice/ })
   t.same(parseKeyRing(`k2:${long}, k1:${long}`, 'JWT_KEYS').map((key) => key.kid), ['k2', 'k1'])
+})
+
+void t.test('an installation without configured secrets makes one at its first start and keeps it, for its owner only', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'clientsvia-secret-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'auth.secret')
+  const [first, second] = await Promise.all([readOrCreateSecret(path), readOrCreateSecret(path)])
+  t.same(first, second, 'two processes that start at once agree')
+  t.same(await readOrCreateSecret(path), first)
+  t.ok(first.byteLength >= 32)
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  t.same(readdirSync(folder), ['auth.secret'], 'no drafts are left')
+  writeFileSync(join(folder, 'short'), 'short')
+  await t.rejects(readOrCreateSecret(join(folder, 'short')), { code: 'CONFIG_INVALID', message: /holds 5 bytes/ })
 })
 
 void t.test('T36: passwords are kept as argon2id at the stated cost or above; an older hash is renewed at login', async (t) => {
@@ -172,20 +191,26 @@ void t.test('a session bound to a device is refreshed by that device only', asyn
 void t.test('a session ends when nobody has used it for half an hour, and after twelve hours whatever happens', async (t) => {
   const world = await openWorld()
   const ann = await world.addUser('polar-bay', 'owner')
-  let { refreshToken, accessToken } = (await world.signIn(ann)).json()
-  const refresh = async () => world.app.inject({ method: 'POST', url: '/api/v1/auth/refresh', payload: { refreshToken } })
-  for (let hours = 0; hours < 11.5; hours += 0.25) {
+  let tokens = (await world.signIn(ann)).json()
+  const refresh = async () => world.app.inject({ method: 'POST', url: '/api/v1/auth/refresh', payload: { refreshToken: tokens.refreshToken } })
+  const me = async () => world.app.inject({ url: '/api/v1/auth/me', headers: { authorization: `Bearer ${String(tokens.accessToken)}` } })
+  for (let quarters = 1; quarters < 48; quarters += 1) {
     await world.clock.advance(15 * MINUTE_MS)
     const reply = await refresh()
-    if (!t.equal(reply.statusCode, 200, `after ${hours + 0.25} h`)) return
-    ;({ refreshToken, accessToken } = reply.json())
+    if (!t.equal(reply.statusCode, 200, `after ${quarters / 4} h`)) return
+    tokens = reply.json()
   }
-  t.equal((await world.app.inject({ url: '/api/v1/auth/me', headers: { authorization: `Bearer ${String(accessToken)}` } })).statusCode, 200)
-  await world.clock.advance(25 * MINUTE_MS)
-  t.equal((await refresh()).statusCode, 200);
-  ({ refreshToken } = (await world.signIn(ann)).json())
+  await world.clock.advance(9 * MINUTE_MS)
+  tokens = (await refresh()).json()
+  t.equal((await me()).statusCode, 200, 'six minutes before twelve hours')
+  await world.clock.advance(7 * MINUTE_MS)
+  t.equal((await me()).json().code, 'SESSION_EXPIRED', 'although it was in use, and the token is minutes old')
+  t.equal((await refresh()).json().code, 'SESSION_EXPIRED')
+  tokens = (await world.signIn(ann)).json()
   await world.clock.advance(31 * MINUTE_MS)
   t.equal((await refresh()).json().code, 'SESSION_EXPIRED', 'idle')
+  await world.clock.advance(12 * HOUR_MS)
+  t.equal(await world.security.sessions.sweep(), 1)
 })
 
 void t.test('T27: a role taken away is gone with the next request, and so is the session', async (t) => {
