@@ -44,14 +44,14 @@ export type World = Readonly<{
 export type SignInOptions = Readonly<{ password?: string; key?: DeviceKey | null; address?: string; headers?: Record<string, string> }>
 
 export async function openWorld(
-  options: Readonly<{ policy?: Partial<SecurityPolicy>; deps?: Partial<AdminDeps>; resources?: readonly Resources[]; cost?: Argon2Cost }> = {},
+  options: Readonly<{ policy?: Partial<SecurityPolicy>; deps?: Partial<AdminDeps>; resources?: readonly Resources[]; cost?: Argon2Cost; storePath?: string }> = {},
 ): Promise<World> {
   const clock = new VirtualClock()
   const sent: { email: string; token: string }[] = []
   const notifier: SecurityNotifier = {
     passwordReset: async (message) => void sent.push({ email: message.email, token: message.token }),
   }
-  const store = openEmbeddedSecurityStore(':memory:')
+  const store = openEmbeddedSecurityStore(options.storePath ?? ':memory:')
   const security = createSecurity({
     store, clock, locator, notifier,
     keyRing: [{ kid: 'k1', secret: new Uint8Array(Buffer.from('a signing secret of more than thirty-two bytes')) }],

@@ -226,7 +226,7 @@ void t.test('T27: a role taken away is gone with the next request, and so is the
   t.match((await list()).json(), { status: 401, code: 'ACCESS_CHANGED' })
 })
 
-void t.test('T31: after logout neither the access token nor the refresh token works, on any process', async (t) => {
+void t.test('T31: after logout neither the access token nor the refresh token works', async (t) => {
   const world = await openWorld()
   const ann = await world.addUser('polar-bay', 'owner')
   const { accessToken, refreshToken } = (await world.signIn(ann)).json()
@@ -237,6 +237,21 @@ void t.test('T31: after logout neither the access token nor the refresh token wo
   t.match((await world.app.inject({ url: '/api/v1/auth/me', headers })).json(), { status: 401, code: 'SESSION_ENDED' })
   t.match((await world.app.inject({ method: 'POST', url: '/api/v1/auth/refresh', payload: { refreshToken } })).json(), { status: 401, code: 'SESSION_ENDED' })
   t.equal(await world.security.sessions.stillLive(principal), false, 'an open dashboard is told too')
+})
+
+void t.test('T31: what one process ends is ended on every other that shares the store, with the next request', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'clientsvia-shared-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const storePath = join(folder, 'security.sqlite')
+  const [one, two] = [await openWorld({ storePath }), await openWorld({ storePath })]
+  const ann = await one.addUser('polar-bay', 'owner')
+  const headers = await one.bearer(ann)
+  const meOn = async (world: typeof one) => (await world.app.inject({ url: '/api/v1/auth/me', headers })).statusCode
+  t.same([await meOn(one), await meOn(two)], [200, 200])
+  await one.app.inject({ method: 'POST', url: '/api/v1/auth/logout', headers })
+  t.equal(await meOn(two), 401)
+  await two.bearer(ann)
+  t.match((await one.security.audit.verify('polar-bay')), { intact: true }, 'and both write one chain')
 })
 
 void t.test('a password change needs the old password and ends every session; the rules hold', async (t) => {
