@@ -1,0 +1,175 @@
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import type { CallRecord } from '../call/call-record.ts'
+import { explainCall } from '../call/explain.ts'
+import { ClientsViaError } from '../core/errors.ts'
+import { STAGES } from '../core/latency-budget.ts'
+import type { Principal } from '../security/principal.ts'
+import { maskPhoneNumber, normalizePhoneNumber } from '../tenancy/phone-numbers.ts'
+import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
+import { callBundleSchema, callViewSchema, outcomeSchema, turnViewSchema } from './call-views.ts'
+import { pageOf, pageQuery, pageReply, pageReplySchema } from './conventions.ts'
+import type { AdminDeps, Resources } from './pipeline.ts'
+import { found, type RouteInput } from './route.ts'
+
+const TAG = 'Calls'
+const BASE = '/companies/:companyId/calls'
+const callParams = companyParams.extend({ callSid: z.string().min(1).max(64) })
+/** Gaps of one call: a caller asks a few dozen questions at most. */
+const GAPS_PAGE = 200
+
+export function callRoutes(ports: AdminPorts): Resources {
+  return (api, deps) => {
+    lists(api, deps, ports)
+    oneCall(api, deps, ports)
+    takeOut(api, deps, ports)
+  }
+}
+
+function lists(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
+  companyRoute(api, deps, {
+    method: 'GET', path: BASE, permission: 'calls:read', audit: null, tag: TAG, summary: 'List calls, newest first',
+    params: companyParams,
+    query: z.strictObject({
+      ...pageQuery,
+      outcome: outcomeSchema.optional(),
+      /** In any usual way of writing. */
+      from: z.string().min(3).max(40).optional(),
+      startedFrom: z.iso.datetime().optional(),
+      startedBefore: z.iso.datetime().optional(),
+    }),
+    replies: { 200: pageReplySchema(callViewSchema) },
+    handler: async ({ companyId, query, principal, signal }) => {
+      const { after: before, limit } = pageOf(query)
+      const filter = {
+        ...(query.outcome === undefined ? {} : { outcome: query.outcome }),
+        ...(query.from === undefined ? {} : { from: numberOf(query.from) }),
+        ...(query.startedFrom === undefined ? {} : { startedFrom: query.startedFrom }),
+        ...(query.startedBefore === undefined ? {} : { startedBefore: query.startedBefore }),
+      }
+      const rows = await ports.calls.list(companyId, { before, limit, ...filter }, signal)
+      return { status: 200, body: pageReply(rows, query, (call) => call.callSid, (call) => shown(call, principal)) }
+    },
+  })
+
+  companyRoute(api, deps, {
+    method: 'GET', path: '/companies/:companyId/live-calls', permission: 'calls:read', audit: null, tag: TAG, summary: 'Calls that are going on in this process',
+    params: companyParams, replies: { 200: z.object({ items: z.array(z.object({ callSid: z.string(), startedAt: z.string() })) }) },
+    handler: async ({ companyId }) => ({ status: 200, body: { items: ports.liveCalls(companyId) } }),
+  })
+
+  companyRoute(api, deps, {
+    method: 'POST', path: '/companies/:companyId/live-calls/:callSid/hang-up', permission: 'calls:write', audit: 'call.hang_up', tag: TAG, summary: 'End a call that is going on',
+    params: callParams, replies: { 202: z.undefined() },
+    handler: async ({ companyId, params, state }) => {
+      state.auditTarget = `call/${params.callSid}`
+      found(ports.liveCalls(companyId).find((call) => call.callSid === params.callSid) ?? null, 'live call').hangUp()
+      return { status: 202 }
+    },
+  })
+}
+
+function oneCall(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
+  companyRoute(api, deps, {
+    method: 'GET', path: `${BASE}/:callSid`, permission: 'transcripts:read', audit: null, tag: TAG,
+    summary: 'One call with its turns: what was said, from which source, and where the time went. Who reads it is in the audit log',
+    params: callParams, replies: { 200: z.object({ call: callViewSchema, turns: z.array(turnViewSchema) }) },
+    handler: async (input) => {
+      const { companyId, params, principal, signal } = input
+      const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
+      const turns = await ports.calls.turns(companyId, params.callSid, signal)
+      await auditRead(deps, input, 'compliance.transcript_viewed', `call/${params.callSid}`)
+      return { status: 200, body: { call: shown(call, principal), turns } }
+    },
+  })
+
+  companyRoute(api, deps, {
+    method: 'GET', path: `${BASE}/:callSid/explain`, permission: 'calls:read', audit: null, tag: TAG, summary: 'Why the caller had to wait: the cause of every silence over 700 ms',
+    params: callParams,
+    replies: {
+      200: z.object({
+        callSid: z.string(),
+        turns: z.int(),
+        silences: z.array(
+          z.object({
+            turn: z.int(),
+            startedAt: z.string(),
+            gapMs: z.number().nullable(),
+            why: z.string(),
+            causes: z.array(z.object({ stage: z.enum(STAGES), ms: z.number(), outcome: z.string(), because: z.string() })),
+            stalled: z.boolean(),
+            overBudgetMs: z.number(),
+          }),
+        ),
+        lostFrameCount: z.int(),
+        streamErrors: z.array(z.string()),
+      }),
+    },
+    handler: async ({ companyId, params, signal }) => {
+      const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
+      return { status: 200, body: explainCall(call, await ports.calls.turns(companyId, params.callSid, signal)) }
+    },
+  })
+}
+
+function takeOut(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
+  companyRoute(api, deps, {
+    method: 'POST', path: `${BASE}/:callSid/export`, permission: 'data:export', audit: 'data.exported', tag: TAG, summary: 'Everything that is kept of one call', replay: 'never',
+    params: callParams, replies: { 200: callBundleSchema },
+    handler: async ({ companyId, params, state, signal }) => {
+      state.auditTarget = `call/${params.callSid}`
+      const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
+      const turns = await ports.calls.turns(companyId, params.callSid, signal)
+      const gaps = []
+      for (let after: string | null = null; ; ) {
+        const page: Awaited<ReturnType<AdminPorts['calls']['gaps']>> = await ports.calls.gaps(companyId, { after, limit: GAPS_PAGE }, signal)
+        gaps.push(...page.filter((gap) => gap.callSid === params.callSid))
+        after = page.at(-1)?.id ?? null
+        if (page.length < GAPS_PAGE) break
+      }
+      return { status: 200, body: { call, turns, gaps } }
+    },
+  })
+
+  companyRoute(api, deps, {
+    method: 'DELETE', path: `${BASE}/:callSid`, permission: 'data:erase', audit: 'call.delete', tag: TAG, summary: 'Delete one call with its turns and gaps',
+    params: callParams, replies: { 204: z.undefined() },
+    handler: async ({ companyId, params, state, signal }) => {
+      state.auditTarget = `call/${params.callSid}`
+      if (ports.liveCalls(companyId).some((call) => call.callSid === params.callSid)) throw new ClientsViaError('CONFLICT', 'the call is going on: hang up first')
+      if (!(await ports.calls.deleteCall(companyId, params.callSid, signal))) throw new ClientsViaError('NOT_FOUND', 'no such call')
+      return { status: 204 }
+    },
+  })
+}
+
+/** Who may not read transcripts sees that somebody called, not who. */
+function shown(call: CallRecord, principal: Principal): CallRecord {
+  return principal.permissions.has('transcripts:read') ? call : { ...call, from: maskPhoneNumber(call.from) }
+}
+
+export function numberOf(written: string): string {
+  const number = normalizePhoneNumber(written)
+  if (number === null) throw new ClientsViaError('INVALID_INPUT', 'from: is not a telephone number', { field: 'from' })
+  return number
+}
+
+/** Some reads are worth a line of their own: who listened to which caller. */
+export async function auditRead(deps: AdminDeps, input: Pick<RouteInput<unknown, unknown, unknown>, 'principal' | 'companyId' | 'state' | 'signal'>, action: string, target: string): Promise<void> {
+  const { principal, companyId, state, signal } = input
+  await deps.security.audit.record(
+    companyId,
+    {
+      action,
+      result: 'done',
+      reason: '',
+      actor: { kind: principal.kind, id: principal.id, companyId: principal.companyId },
+      target,
+      address: state.client.address,
+      userAgent: state.client.userAgent,
+      traceId: state.traceId,
+      details: {},
+    },
+    signal,
+  )
+}

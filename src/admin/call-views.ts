@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import { STAGES } from '../core/latency-budget.ts'
+
+/** What leaves of a call. Numbers of milliseconds may have decimals: they were measured. */
+export const outcomeSchema = z.enum(['in-progress', 'completed', 'caller-hung-up', 'transferred', 'voicemail', 'connection-lost', 'failed', 'refused'])
+
+export const callViewSchema = z.object({
+  companyId: z.string(),
+  callSid: z.string(),
+  agentId: z.string(),
+  agentVersion: z.int(),
+  from: z.string(),
+  to: z.string(),
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+  outcome: outcomeSchema,
+  carrierStatus: z.enum(['queued', 'ringing', 'in-progress', 'completed', 'busy', 'failed', 'no-answer', 'canceled']).nullable(),
+  durationSeconds: z.number().nullable(),
+  streamErrors: z.array(z.string()),
+  lostFrameCount: z.int(),
+})
+
+const stage = z.enum(STAGES)
+
+export const turnViewSchema = z.object({
+  turn: z.int(),
+  startedAt: z.string(),
+  input: z.enum(['speech', 'dtmf', 'answered', 'silence', 'inaudible']),
+  heard: z.string(),
+  said: z.string(),
+  delivered: z.string(),
+  sources: z.array(z.string()),
+  entryIds: z.array(z.string()),
+  actions: z.array(z.looseObject({ kind: z.string() })),
+  gapMs: z.number().nullable(),
+  patienceMs: z.number(),
+  stages: z.array(z.object({ stage, ms: z.number() })),
+  work: z.array(z.object({ stage, ms: z.number(), outcome: z.string() })),
+  budgetExceededByMs: z.number(),
+  stalled: z.boolean(),
+  speculation: z.object({ started: z.number(), wasted: z.number(), used: z.boolean() }),
+  endpoint: z.object({ rule: z.string(), score: z.number(), waitMs: z.number(), lastVoicedMs: z.number() }).nullable(),
+  interruption: z.object({ atMs: z.number(), heardMs: z.number(), rule: z.string() }).nullable(),
+  trace: z.array(z.object({ step: z.string(), detail: z.record(z.string(), z.unknown()) })),
+})
+
+export const gapViewSchema = z.object({
+  id: z.string(),
+  companyId: z.string(),
+  callSid: z.string(),
+  turn: z.int(),
+  question: z.string(),
+  askedAt: z.string(),
+  solvedByEntryId: z.string().nullable(),
+})
+
+export const callBundleSchema = z.object({ call: callViewSchema, turns: z.array(turnViewSchema), gaps: z.array(gapViewSchema) })

@@ -1,0 +1,41 @@
+import { z } from 'zod'
+import { ClientsViaError } from '../core/errors.ts'
+import { maskPhoneNumber } from '../tenancy/phone-numbers.ts'
+import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
+import { numberOf } from './call-routes.ts'
+import type { Resources } from './pipeline.ts'
+
+/** Forgetting a caller, everywhere, with the search afterwards that shows it. */
+export function erasureRoutes(ports: AdminPorts): Resources {
+  return (api, deps) => {
+    companyRoute(api, deps, {
+      method: 'POST', path: '/companies/:companyId/erasures', permission: 'data:erase', audit: 'data.erased', tag: 'Privacy',
+      summary: "Erase everything kept under a caller's number, then read every store again for it", replay: 'never',
+      params: companyParams, body: z.strictObject({ from: z.string().min(3).max(40) }),
+      replies: {
+        200: z.object({
+          /** True when no store names the number any more. */
+          clean: z.boolean(),
+          stores: z.array(z.object({ name: z.string(), erased: z.int(), remaining: z.int() })),
+        }),
+      },
+      handler: async ({ companyId, body, state, signal }) => {
+        const number = numberOf(body.from)
+        // The number itself must not live on in the log that says it was erased.
+        state.auditTarget = `caller/${maskPhoneNumber(number)}`
+        for (const live of ports.liveCalls(companyId)) {
+          const call = await ports.calls.get(companyId, live.callSid, signal)
+          if (call?.from === number) throw new ClientsViaError('CONFLICT', 'this caller is on the line: what they say would be written after the erasure')
+        }
+        const stores = []
+        for (const store of ports.stores) {
+          const erased = await store.erase(companyId, number, signal)
+          stores.push({ name: store.name, erased, remaining: await store.find(companyId, number, signal) })
+        }
+        const clean = stores.every((store) => store.remaining === 0)
+        Object.assign(state.auditDetails, { clean, erased: stores.reduce((sum, store) => sum + store.erased, 0) })
+        return { status: 200, body: { clean, stores } }
+      },
+    })
+  }
+}

@@ -1,0 +1,112 @@
+import type { LightMyRequestResponse } from 'fastify'
+import type { AdminPorts, LiveCallFacts, PersonalStore } from '../../src/admin/admin-contract.ts'
+import { adminResources } from '../../src/admin/resources.ts'
+import { callStore } from '../../src/call/erasure.ts'
+import { SystemClock } from '../../src/core/clock.ts'
+import { EventBus } from '../../src/observability/event-bus.ts'
+import { CachedCompanyContext } from '../../src/response/company-context-source.ts'
+import { createResponder } from '../../src/response/intelligence-loop.ts'
+import { PLATFORM, type Role } from '../../src/security/roles.ts'
+import { CompanySecrets } from '../../src/security/secret-box.ts'
+import { EmbeddedDatabase } from '../../src/storage/embedded-database.ts'
+import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
+import { makeRepositories, type EmbeddedRepositories } from '../../src/storage/embedded-repositories.ts'
+import { openWorld, type World } from '../admin/admin-app.ts'
+import { agent, call, company, entry, gap, turn } from '../storage/fixtures.ts'
+
+/** Facts that only their own company may ever say. */
+export const CANARIES = { 'polar-bay': 'glacierfox', 'harbor-lane': 'molarwhale' } as const
+export type CompanyId = keyof typeof CANARIES
+export const COMPANIES = Object.keys(CANARIES) as CompanyId[]
+
+export type Ask = (method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
+
+export type CompanyWorld = World &
+  Readonly<{
+    repositories: EmbeddedRepositories
+    ports: AdminPorts
+    live: Map<string, LiveCallFacts[]>
+    savedCompanies: string[]
+    as: (companyId: string, role: Role) => Promise<Ask>
+    /** Somebody who may read and write one company. */
+    polarBay: Ask
+  }>
+
+/** The whole API over an in-memory store with two companies, each with an agent, knowledge, a call, its turns and a gap. */
+export async function openCompanyWorld(): Promise<CompanyWorld> {
+  const database = EmbeddedDatabase.open(':memory:')
+  database.migrate(MIGRATIONS)
+  const problems: unknown[] = []
+  let world: World | null = null
+  const repositories = makeRepositories(database, { clock: new SystemClock(), report: (problem) => void problems.push(problem) })
+  const contexts = new CachedCompanyContext({ ...repositories, embedder: null, clock: new SystemClock() })
+  const live = new Map<string, LiveCallFacts[]>()
+  const savedCompanies: string[] = []
+  const secrets = new CompanySecrets(repositories.documents, [{ id: 'm1', secret: new Uint8Array(32).fill(7) }], new SystemClock())
+  const stores: PersonalStore[] = [callStore(repositories.calls)]
+  const ports: AdminPorts = {
+    ...repositories,
+    contexts,
+    responder: createResponder({ model: null }),
+    saved: (companyId) => {
+      savedCompanies.push(companyId)
+      contexts.invalidate(companyId)
+    },
+    liveCalls: (companyId) => live.get(companyId) ?? [],
+    events: new EventBus(),
+    stores,
+    secrets,
+    settings: [{ name: 'PORT', value: '3000', source: 'default' }],
+    health: () => ({ ok: true, state: 'ready', parts: { store: { ok: true, detail: 'answers' } } }),
+    rates: { callMinuteCents: 0.85, modelTokenCents: null },
+    stopping: new AbortController().signal,
+  }
+  world = await openWorld({
+    resources: adminResources(ports),
+    deps: { companyExists: async (companyId) => (await repositories.companies.get(companyId)) !== null },
+  })
+  const opened = world
+  for (const companyId of COMPANIES) await fill(repositories, companyId)
+
+  const asked = new Map<string, Promise<Ask>>()
+  const as = (companyId: string, role: Role): Promise<Ask> => {
+    const key = `${companyId}/${role}`
+    const known = asked.get(key) ?? signedIn(opened, companyId, role)
+    asked.set(key, known)
+    return known
+  }
+  return { ...opened, repositories, ports, live, savedCompanies, as, polarBay: await as('polar-bay', 'owner') }
+}
+
+async function signedIn(world: World, companyId: string, role: Role): Promise<Ask> {
+  const headers = await world.bearer(await world.addUser(companyId, role))
+  return (method, path, body, extra = {}) =>
+    world.app.inject({ method, url: `/api/v1${path}`, headers: { ...headers, ...extra }, ...(body === undefined ? {} : { payload: body as object }) })
+}
+
+async function fill(repositories: EmbeddedRepositories, companyId: CompanyId): Promise<void> {
+  const number = companyId === 'polar-bay' ? '+12395550100' : '+16175550100'
+  await repositories.companies.save(
+    companyId,
+    company(companyId, {
+      phoneNumbers: [number],
+      variables: { secret_word: CANARIES[companyId] },
+      prices: { tune_up: { label: 'tune-up', spoken: '89 dollars', amountCents: 8900 } },
+      transferTargets: [{ id: 'desk', label: `the ${CANARIES[companyId]} desk`, phoneNumberE164: '+12395550177', onCall: true }],
+    }),
+  )
+  await repositories.agents.saveDraft(companyId, agent(companyId))
+  await repositories.agents.publish(companyId, 'front-desk')
+  await repositories.knowledge.save(
+    companyId,
+    entry(companyId, 'mascot', { question: 'What is your mascot called?', answer: `Our mascot is called {{ variables.secret_word }}.`, tags: ['fun'], category: 'about' }),
+  )
+  await repositories.knowledge.save(companyId, entry(companyId, 'tune-up', { question: 'How much is a tune-up?', answer: 'A tune-up is {{ prices.tune_up }}.', category: 'prices' }))
+  const callSid = `CA-${companyId}`
+  await repositories.calls.begin(companyId, call(companyId, callSid, { outcome: 'completed', endedAt: '2026-03-02T15:02:00.000Z', durationSeconds: 120 }))
+  await repositories.calls.saveTurn(companyId, callSid, turn(1, { heard: `is ${CANARIES[companyId]} there`, gapMs: 900, stages: [{ stage: 'endpoint', ms: 300 }, { stage: 'synthesis', ms: 600 }] }))
+  await repositories.calls.saveTurn(companyId, callSid, turn(2))
+  await repositories.calls.saveGap(companyId, { ...gap(companyId, `gap-${companyId}`, callSid), question: `do you sell ${CANARIES[companyId]} toys` })
+}
+
+export { PLATFORM }
