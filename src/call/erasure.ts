@@ -81,7 +81,7 @@ function numberPattern(phoneNumberE164: string): RegExp {
   const national = String(parsePhoneNumberFromString(phoneNumberE164)?.nationalNumber ?? phoneNumberE164.slice(1))
   const country = phoneNumberE164.slice(1, phoneNumberE164.length - national.length)
   const apart = (digits: string): string => [...digits].join('[^0-9]{0,3}')
-  return new RegExp(`(?<![0-9])(?:\\+?${country === '' ? '' : `${apart(country)}[^0-9]{0,3}`})?${apart(national)}(?![0-9])`, 'g')
+  return new RegExp(`(?<![0-9])\\(?(?:\\+?${country === '' ? '' : `${apart(country)}[^0-9]{0,3}`})?${apart(national)}(?![0-9])`, 'g')
 }
 
 function names(value: unknown, pattern: RegExp): boolean {

@@ -55,9 +55,10 @@ function explain(turn: TurnRecord): ExplainedSilence {
 }
 
 function whyNothing(turn: TurnRecord): string {
+  if (turn.gapMs !== null) return 'the wait was not measured stage by stage'
   if (turn.interruption !== null) return 'the caller went on talking before the reply became audible'
   if (turn.said === '') return 'there was nothing to say'
-  return turn.gapMs === null ? 'the reply never became audible: the call ended or the voice failed first' : 'the wait was not measured stage by stage'
+  return 'the reply never became audible: the call ended or the voice failed first'
 }
 
 const REASONS: Readonly<Record<StageName, string>> = {
