@@ -35,7 +35,7 @@ import { createInterruptionDetector } from './turn-taking/interruption.ts'
 /** A process's ceiling; companies have their own below it. */
 const MAX_CALLS = 400
 /** Greeting and stall lines of each company that are ready before the first call is taken. */
-const PHRASES_BEFORE_READY = 6
+const PHRASES_BEFORE_READY = 4
 const LINE_OF_LAST_RESORT = "I'm sorry, something went wrong on our side. Please call back in a few minutes."
 
 export type Platform = Readonly<{
@@ -62,7 +62,8 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
   const voiceActivity = new SileroVoiceActivity(clock)
   const transcriber = new EmbeddedTranscriber({ clock, workers: config.sttWorkers, modelCacheDir: join(cacheDir, 'models') })
   const synthesizer = new EmbeddedSynthesizer({ clock })
-  const embedder = new EmbeddedEmbedder(clock)
+  const { promise: answering, resolve: startEmbedder } = Promise.withResolvers<void>()
+  const embedder = new EmbeddedEmbedder(clock, answering)
   const phrases = new PhraseCache({
     synthesizer,
     folder: join(cacheDir, 'phrases'),
@@ -178,15 +179,17 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     service,
     transcriber,
     start: async () => {
+      const engines = Promise.all([transcriber.warm(scope.signal), synthesizer.warm(scope.signal), voiceActivity.warm(scope.signal)])
       if (config.demoCompanies) await seedCompanies(store, demoCompanies(), scope.signal)
       await app.listen({ host: config.server.host, port: config.server.port })
       const { port } = app.server.address() as AddressInfo
       listeningAt = publicBaseUrl(config, port)
       const companies = await store.companies.list({ after: null, limit: 100 }, scope.signal)
-      await Promise.all([transcriber.warm(scope.signal), synthesizer.warm(scope.signal), voiceActivity.warm(scope.signal)])
+      await engines
       logger.info({ decoder: transcriber.stats.decoder }, 'recogniser ready')
       await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id)))
       readiness.ready()
+      startEmbedder()
       return { port, publicBaseUrl: listeningAt }
     },
     stop: () => (stopping ??= stop()),

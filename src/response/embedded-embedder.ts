@@ -37,14 +37,16 @@ export class EmbeddedEmbedder implements Embedder {
   readonly #waiting: Job[] = []
   #running: { id: number; jobs: Job[] } | null = null
   #state: 'loading' | 'ready' | 'down' | 'closed' = 'loading'
-  #worker: Worker
+  #worker: Worker | null = null
   #requestId = 0
   #restarts = 0
   readonly #life = new AbortController()
 
-  constructor(clock: Clock) {
+  /** `startAfter`: loading takes a second of a core, which a starting server has better uses for. Until then texts wait. */
+  constructor(clock: Clock, startAfter?: Promise<unknown>) {
     this.#clock = clock
-    this.#worker = this.#start()
+    if (startAfter === undefined) this.#worker = this.#start()
+    else void startAfter.then(() => this.#state !== 'closed' && (this.#worker = this.#start()))
   }
 
   async embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
@@ -54,14 +56,14 @@ export class EmbeddedEmbedder implements Embedder {
 
   /** For tests and for whoever supervises the machine: ends the worker as a crash would. */
   async crash(): Promise<void> {
-    await this.#worker.terminate()
+    await this.#worker?.terminate()
   }
 
   async close(): Promise<void> {
     this.#state = 'closed'
     this.#life.abort(new ClientsViaError('ENGINE_UNAVAILABLE', 'the sentence encoder is closed'))
     this.#failAll(new ClientsViaError('ENGINE_UNAVAILABLE', 'the sentence encoder is closed'))
-    await this.#worker.terminate()
+    await this.#worker?.terminate()
   }
 
   #one(text: string, isQuestion: boolean, signal: AbortSignal): Promise<Float32Array> {
@@ -96,7 +98,7 @@ export class EmbeddedEmbedder implements Embedder {
     if (jobs.length === 0) return
     const id = ++this.#requestId
     this.#running = { id, jobs }
-    this.#worker.postMessage({ id, texts: jobs.map((job) => job.text) })
+    this.#worker?.postMessage({ id, texts: jobs.map((job) => job.text) })
     void this.#watch(id)
   }
 
@@ -107,7 +109,7 @@ export class EmbeddedEmbedder implements Embedder {
     this.#settled = done
     try {
       await this.#clock.sleep(HANG_MS, running.signal)
-      if (this.#running?.id === id) await this.#worker.terminate()
+      if (this.#running?.id === id) await this.#worker?.terminate()
     } catch (error) {
       if (!running.signal.aborted) throw error
     } finally {
