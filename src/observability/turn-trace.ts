@@ -22,6 +22,9 @@ export type TraceStyle = Readonly<{ colours: boolean; targetMs: number; hardMs: 
 /** Columns of the bar; what a terminal of 80 leaves beside names and figures. */
 const BAR_WIDTH = 48
 
+/** Shorter stages are left out of the picture; the gap holds them. */
+const LEAST_SHOWN_MS = 0.5
+
 /**
  * A turn as text: who said what, then one line a stage, drawn to scale from the caller's last sound to the agent's first, with the
  * target and the hard limit marked. Pure; ends without a newline.
@@ -40,14 +43,26 @@ export function renderTurn(turn: TracedTurn, style: TraceStyle): string {
     const outcome = turn.work.find((one) => one.stage === stage)?.outcome ?? 'done'
     const from = column(startMs)
     startMs += ms
+    if (ms < LEAST_SHOWN_MS) continue
     // Even the shortest stage can be seen.
     const length = Math.max(1, column(startMs) - from)
     const bar = ' '.repeat(Math.min(from, BAR_WIDTH - 1)) + paint(colourOf(stage, outcome), '█'.repeat(length))
     lines.push(`  ${stage.padEnd(12)}${figure(ms)} ms  ${bar}${outcome === 'done' ? '' : ` ${outcome}`}`)
   }
+  const shadow = preparedInThePause(turn)
+  if (shadow !== '') lines.push(paint('dim', `  meanwhile      ${shadow}`))
   lines.push(`  ${''.padEnd(12)}${''.padStart(6)}     ${ruler(column(style.targetMs + turn.patienceMs), column(limitMs))}`)
   lines.push(`  ${'gap'.padEnd(12)}${figure(turn.gapMs)} ms  ${verdict(turn, style, paint)}`)
   return lines.join('\n')
+}
+
+/** Work that cost the caller nothing: it ran while the turn's end was being waited for. */
+function preparedInThePause(turn: TracedTurn): string {
+  const shown = new Set(turn.stages.filter(({ ms }) => ms >= LEAST_SHOWN_MS).map(({ stage }) => stage))
+  return turn.work
+    .filter(({ stage, ms }) => ms >= LEAST_SHOWN_MS && !shown.has(stage))
+    .map(({ stage, ms }) => `${stage} ${Math.round(ms)} ms`)
+    .join(', ')
 }
 
 type Paint = (format: Parameters<typeof styleText>[0], text: string) => string
