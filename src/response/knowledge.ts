@@ -1,8 +1,9 @@
-import MiniSearch from 'minisearch'
+import { LRUCache } from 'lru-cache'
 import type { KnowledgeEntry } from '../tenancy/knowledge-entry.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { orAborted, type Embedder, type VectorStore } from './embedder.ts'
 import type { KnowledgeIndex, KnowledgeMatch } from './company-context.ts'
+import { SoundMatch } from './sound-match.ts'
 import { contentWeight, likeness, plainText, word, words, type Word } from './words.ts'
 
 export interface IndexedKnowledge extends KnowledgeIndex {
@@ -38,8 +39,8 @@ export function createKnowledgeIndex(
 
 /** Larger batches keep a caller's question waiting behind them: 8 texts are about 60 ms of the worker. */
 const INDEX_BATCH = 8
-/** Phrases looked at closely; the best entry is among the first dozen in practice. */
-const CANDIDATE_PHRASES = 80
+/** Questions of the calls of a minute or two; each holds one score an entry. */
+const CACHED_SEARCHES = 64
 
 /** What is left of a score: how callers' words and their meaning share it, chosen on test/response/utterances.ts. */
 const LEXICAL_SHARE = 0.6
@@ -69,16 +70,9 @@ class PhraseIndex implements IndexedKnowledge {
   readonly #rarity: ReadonlyMap<string, number>
   /** Every stem an entry's phrases use: a rare word shared with one of them says much, whatever the sentence around it. */
   readonly #vocabulary = new Map<string, Set<string>>()
-  readonly #lexicon = new MiniSearch<{ id: number; text: string }>({
-    fields: ['text'],
-    tokenize: (text) => words(text).map((entry) => entry.text),
-    processTerm: (term) => {
-      if (contentWeight(term) === 0) return null
-      const { stem, sound } = word(term)
-      return sound.length >= 2 ? [stem, `~${sound}`] : stem
-    },
-    searchOptions: { fuzzy: (term) => (term.length >= 5 && !term.startsWith('~') ? 0.2 : false), combineWith: 'OR' },
-  })
+  readonly #sounds: SoundMatch
+  /** By text: a question is searched when it is foreseen, and again when the turn is committed. */
+  readonly #searched = new LRUCache<string, ReadonlyMap<string, Scored>>({ max: CACHED_SEARCHES })
 
   constructor(companyId: string, entries: readonly KnowledgeEntry[], version: number, embedder: Embedder | null, options: KnowledgeOptions) {
     this.companyId = companyId
@@ -97,7 +91,7 @@ class PhraseIndex implements IndexedKnowledge {
         this.#phrases.push({ entry, text, plain, words: weighted, weight: sum(weighted) })
       }
     }
-    this.#lexicon.addAll(this.#phrases.map((phrase, id) => ({ id, text: phrase.plain })))
+    this.#sounds = new SoundMatch(this.#phrases.flatMap((phrase) => phrase.words.map((entry) => entry.word)))
     this.ready = embedder === null ? Promise.resolve('lexical') : this.#embedPhrases(embedder, options.vectors ?? null, options.signal ?? null)
   }
 
@@ -128,29 +122,50 @@ class PhraseIndex implements IndexedKnowledge {
       .filter((entry) => entry.weight > 0)
   }
 
-  #lexicalScores(plain: string): Map<string, Scored> {
+  #lexicalScores(plain: string): ReadonlyMap<string, Scored> {
+    const known = this.#searched.get(plain)
+    if (known !== undefined) return known
     const best = new Map<string, Scored>()
-    const asked = this.#weigh(plain)
-    const askedWeight = sum(asked)
-    const candidates = this.#lexicon.search(plain).slice(0, CANDIDATE_PHRASES)
-    for (const candidate of candidates) {
-      const phrase = this.#phrases[Number(candidate.id)] as Phrase
-      const score = phrase.plain === plain ? 1 : 0.98 * overlap(asked, askedWeight, phrase, plain)
-      const known = best.get(phrase.entry.id)
-      if (known === undefined || score > known.score) best.set(phrase.entry.id, { score, phrase })
+    const asked = this.#read(plain)
+    if (asked.stems.size > 0) {
+      for (const phrase of this.#phrases) {
+        const score = phrase.plain === plain ? 1 : 0.98 * overlap(asked, phrase, plain)
+        if (score === 0) continue
+        const before = best.get(phrase.entry.id)
+        if (before === undefined || score > before.score) best.set(phrase.entry.id, { score, phrase })
+      }
     }
     for (const [id, scored] of best) if (scored.score < 1) scored.score = Math.min(0.98, PHRASE_SHARE * scored.score + (1 - PHRASE_SHARE) * this.#explained(id, asked))
+    this.#searched.set(plain, best)
     return best
   }
 
+  /** What was said as words that the company's phrases use. */
+  #read(plain: string): Asked {
+    const heard = words(plain)
+    const stems = new Map<string, Heard[]>()
+    for (const { from, to, stem, quality } of this.#sounds.readings(heard)) {
+      const places = stems.get(stem) ?? []
+      for (let place = from; place <= to; place++) places.push({ place, quality })
+      stems.set(stem, places)
+    }
+    const weights = heard.map((entry) => contentWeight(entry.text) * (this.#rarity.get(entry.stem) ?? UNKNOWN_WORD_RARITY))
+    return { stems, weights, isKnown: heard.map((entry) => this.#rarity.has(entry.stem)) }
+  }
+
   /** How much of what was said the entry has words for, 0 to 1. */
-  #explained(entryId: string, asked: readonly Weighted[]): number {
+  #explained(entryId: string, asked: Asked): number {
     const stems = this.#vocabulary.get(entryId) ?? new Set<string>()
+    const explained = new Array<number>(asked.weights.length).fill(0)
+    for (const [stem, places] of asked.stems) {
+      if (!stems.has(stem)) continue
+      for (const { place, quality } of places) explained[place] = Math.max(explained[place] as number, quality)
+    }
     let known = 0
     let total = 0
-    for (const { word: said, weight } of asked) {
-      if (stems.has(said.stem)) known += weight
-      total += this.#rarity.has(said.stem) ? weight : weight * UNSEEN_WORD_SHARE
+    for (const [place, weight] of asked.weights.entries()) {
+      known += weight * (explained[place] as number)
+      total += asked.isKnown[place] === true || explained[place] !== 0 ? weight : weight * UNSEEN_WORD_SHARE
     }
     return total === 0 ? 0 : known / total
   }
@@ -171,7 +186,7 @@ class PhraseIndex implements IndexedKnowledge {
     return best
   }
 
-  #fuse(plain: string, lexical: Map<string, Scored>, semantic: Map<string, Scored> | null, limit: number): readonly KnowledgeMatch[] {
+  #fuse(plain: string, lexical: ReadonlyMap<string, Scored>, semantic: Map<string, Scored> | null, limit: number): readonly KnowledgeMatch[] {
     const heard = words(plain)
     const isAboutPrice = asksPrice(plain)
     const matches: KnowledgeMatch[] = []
@@ -233,23 +248,31 @@ function rarity(entries: readonly KnowledgeEntry[], mishearings: Readonly<Record
   return new Map([...entryCount].map(([stem, count]) => [stem, Math.max(0.15, Math.log(1 + entries.length / count) / most)]))
 }
 
+type Heard = Readonly<{ place: number; quality: number }>
+/** The question: every stem it may contain with its places, and what each heard word weighs. */
+type Asked = Readonly<{ stems: ReadonlyMap<string, readonly Heard[]>; weights: readonly number[]; isKnown: readonly boolean[] }>
+
 /** How much of the phrase was said, and how much of what was said is in the phrase; the first matters a little more. */
-function overlap(asked: readonly Weighted[], askedWeight: number, phrase: Phrase, plain: string): number {
-  if (askedWeight === 0 || phrase.weight === 0) return 0
-  let said = 0
+function overlap(asked: Asked, phrase: Phrase, plain: string): number {
   let covered = 0
+  const explained = new Map<number, number>()
   for (const target of phrase.words) {
     let best = 0
-    for (const heard of asked) best = Math.max(best, likeness(heard.word, target.word))
+    for (const { place, quality } of asked.stems.get(target.word.stem) ?? []) {
+      best = Math.max(best, quality)
+      if (quality > (explained.get(place) ?? 0)) explained.set(place, quality)
+    }
     covered += best * target.weight
   }
-  for (const heard of asked) {
-    let best = 0
-    for (const target of phrase.words) best = Math.max(best, likeness(heard.word, target.word))
-    said += best * heard.weight
+  if (covered === 0) return 0
+  let said = 0
+  let total = 0
+  for (const [place, weight] of asked.weights.entries()) {
+    total += weight
+    said += weight * (explained.get(place) ?? 0)
   }
   const recall = covered / phrase.weight
-  const precision = said / askedWeight
+  const precision = total === 0 ? 0 : said / total
   if (recall === 0 || precision === 0) return 0
   const together = (recall * precision) / (0.55 * precision + 0.45 * recall)
   return 0.88 * together + 0.12 * sharedWords(plain, phrase.plain)
