@@ -5,7 +5,8 @@ import { LINES } from './built-in-lines.ts'
 import { entryOffer, zipAnswer } from './call-handling.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
-import { splitQuestions, understand, type Understanding } from './intent.ts'
+import { understand, type Understanding } from './intent.ts'
+import { isStory, splitQuestions, type QuestionPart } from './questions.ts'
 import { dayName, hoursAt, hoursOnDay, weekdayAfter, type Weekday } from './spoken-hours.ts'
 import { chooseTemplate, renderText } from './templates.ts'
 import { contentWords, plainText } from './words.ts'
@@ -14,6 +15,8 @@ import { contentWords, plainText } from './words.ts'
 const FLOOR = { fused: 0.46, lexical: 0.52, thin: 0.8, followUp: 0.5 } as const
 /** Both questions of one breath are answered when each is this sure by itself; otherwise the whole sentence is one question. */
 const PART_FLOOR = 0.55
+/** Two things joined by a mere "and" may be one: "licensed and insured". Each must be a question in itself. */
+const LOOSE_PART_FLOOR = 0.66
 /** Above this a question stands by itself, whatever was talked of before. */
 const SURE = 0.85
 const MATCHES = 3
@@ -22,14 +25,38 @@ const MATCHES = 3
 export function contentAnswer(knowledgeMs: number): AnswerStep {
   return async function content(turn, signal) {
     const parts = splitQuestions(turn.text)
-    if (parts.length < 2) return answerOne(turn, turn.text, knowledgeMs, signal)
-    const [whole, ...answers] = await Promise.all([turn.text, ...parts].map((part) => answerOne(turn, part, knowledgeMs, signal)))
-    const sure = answers.filter((answer): answer is Answer => answer !== null && answer !== undefined && answer.confidence >= PART_FLOOR)
-    const distinct = sure.filter((answer, index) => sure.findIndex((other) => other.intent === answer.intent && other.entryId === answer.entryId) === index)
-    if (distinct.length >= 2) return together(distinct)
-    const best = [whole ?? null, ...sure].reduce((a, b) => (b !== null && (a === null || b.confidence > a.confidence) ? b : a), null)
-    return best
+    const [only] = parts
+    if (only === undefined || (parts.length === 1 && only.text.length > turn.text.length / 2)) return answerOne(turn, turn.text, topicOf(turn), knowledgeMs, signal)
+    const whole = isStory(turn.text) ? null : answerOne(turn, turn.text, topicOf(turn), knowledgeMs, signal)
+    const answers = await Promise.all([whole, answerParts(turn, parts, knowledgeMs, signal)])
+    return choose(answers[0], answers[1])
   }
+}
+
+type PartAnswer = Readonly<{ part: QuestionPart; answer: Answer }>
+
+/** Each part by itself; one that leans on the part before it ("and how much is that") waits for it. */
+async function answerParts(turn: Turn, parts: readonly QuestionPart[], knowledgeMs: number, signal: AbortSignal): Promise<PartAnswer[]> {
+  const { company } = turn.question.context
+  const answers: Promise<Answer | null>[] = []
+  for (const [index, part] of parts.entries()) {
+    const before = answers[index - 1]
+    const leans = before !== undefined && understand(part.text, company.mishearings, []).isFollowUp
+    answers.push((leans ? before : Promise.resolve(null)).then((earlier) => answerOne(turn, part.text, entryOf(turn, earlier?.entryId ?? null) ?? topicOf(turn), knowledgeMs, signal)))
+  }
+  const found = await Promise.all(answers)
+  return parts.flatMap((part, index) => {
+    const answer = found[index]
+    return answer === null || answer === undefined ? [] : [{ part, answer }]
+  })
+}
+
+/** All the sure parts, if there are several; else the surest reading, the whole sentence's included. */
+function choose(whole: Answer | null, parts: readonly PartAnswer[]): Answer | null {
+  const sure = parts.filter(({ part, answer }) => answer.confidence >= (part.isLoose ? LOOSE_PART_FLOOR : PART_FLOOR)).map(({ answer }) => answer)
+  const distinct = sure.filter((answer, index) => sure.findIndex((other) => other.intent === answer.intent && other.entryId === answer.entryId) === index)
+  if (distinct.length >= 2) return together(distinct)
+  return [whole, ...sure].reduce((a, b) => (b !== null && (a === null || b.confidence > a.confidence) ? b : a), null)
 }
 
 /** Several answers in the order of their questions; only the last one's offer is made. */
@@ -40,10 +67,9 @@ function together(answers: readonly Answer[]): Answer {
   return { ...last, intent: answers.map((answer) => answer.intent).join('+'), confidence: Math.min(...answers.map((answer) => answer.confidence)), texts, origins }
 }
 
-async function answerOne(turn: Turn, text: string, knowledgeMs: number, signal: AbortSignal): Promise<Answer | null> {
+async function answerOne(turn: Turn, text: string, topic: KnowledgeEntry | null, knowledgeMs: number, signal: AbortSignal): Promise<Answer | null> {
   const { company, agent } = turn.question.context
   const understanding = text === turn.text ? turn.understanding : understand(text, company.mishearings, [agent.personality.name, company.name])
-  const topic = topicOf(turn)
   if (understanding.zip !== null) {
     const answer = zipAnswer(turn, understanding.zip)
     if (answer !== null) return answer
@@ -88,8 +114,11 @@ async function search(turn: Turn, text: string, knowledgeMs: number, signal: Abo
 }
 
 function topicOf(turn: Turn): KnowledgeEntry | null {
-  const { topicEntryId } = turn.question.dialogue
-  return topicEntryId === null ? null : (turn.question.context.entryById.get(topicEntryId) ?? null)
+  return entryOf(turn, turn.question.dialogue.topicEntryId)
+}
+
+function entryOf(turn: Turn, entryId: string | null): KnowledgeEntry | null {
+  return entryId === null ? null : (turn.question.context.entryById.get(entryId) ?? null)
 }
 
 /** "And how much is that?": the topic's price, the topic again, or the words read together with the topic. */

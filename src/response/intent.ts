@@ -3,7 +3,6 @@ import { digitRun } from './spoken-numbers.ts'
 import type { Weekday } from './spoken-hours.ts'
 import { contentWords, plainText } from './words.ts'
 import { asksPrice } from './knowledge.ts'
-import { sentences } from './sentences.ts'
 
 /** What a caller does with a sentence, before it is known what it is about. 'ask' is everything that wants an answer. */
 export type SpeechAct =
@@ -176,18 +175,4 @@ function dayMentioned(plain: string): DayMention | null {
   if (/\bweekends?\b/.test(plain)) return 'weekend'
   if (/\btomorrow\b/.test(plain)) return 'tomorrow'
   return /\b(?:today|tonight)\b/.test(plain) ? 'today' : null
-}
-
-const QUESTION_START =
-  /(?:,\s*|\s+)(?:and also|oh and|and then|and|also|plus|but)\s+(?=(?:what|how|do|does|can|could|are|is|where|when|who|which|will|would|should|did|i need|i want|i would|i'd|i have|my)\b)|(?:,\s*|\s+)(?=(?:also|plus)\s)/i
-/** A caller who asks four things at once hears the first three, and asks again. */
-const MAX_QUESTIONS = 3
-
-/** The questions in one breath: at sentence ends, and where "and" is followed by a new question. */
-export function splitQuestions(text: string): string[] {
-  return sentences(text)
-    .flatMap((sentence) => sentence.split(QUESTION_START))
-    .map((part) => part.trim())
-    .filter((part) => contentWords(plainText(part)).length > 0)
-    .slice(0, MAX_QUESTIONS)
 }
