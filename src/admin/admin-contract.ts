@@ -32,6 +32,8 @@ export type AdminPorts = Readonly<{
   settings: readonly Readonly<{ name: string; value: string; source: string }>[]
   health: () => HealthReport
   rates: UsageRates
+  /** Seals the talks of the test console; the same in every process. At least 32 bytes. */
+  sealKey: Uint8Array
   /** Aborts when the server stops: replies that stay open end. */
   stopping: AbortSignal
 }>

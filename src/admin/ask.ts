@@ -1,10 +1,13 @@
+import { createHmac } from 'node:crypto'
 import { z } from 'zod'
 import { later, type Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
+import { ClientsViaError } from '../core/errors.ts'
 import { StageRecorder, STAGES } from '../core/latency-budget.ts'
 import type { CompanyContext } from '../response/company-context.ts'
-import { INITIAL_DIALOGUE } from '../response/dialogue.ts'
+import { INITIAL_DIALOGUE, type DialogueState } from '../response/dialogue.ts'
 import type { ReplyPart, TurnInput } from '../response/responder.ts'
+import { sameText } from '../security/secrets.ts'
 import type { AdminPorts } from './admin-contract.ts'
 
 /** What an answer on the telephone would have, too. */
@@ -12,31 +15,16 @@ const FIRST_PART_MS = 800
 /** A model that streams a long reply ends here; nobody waits at the other end. */
 const WHOLE_REPLY_MS = 8000
 
-export const dialogueSchema = z.strictObject({
-  greeted: z.boolean(),
-  lastReply: z.array(z.string().max(600)).max(20),
-  unansweredCount: z.int().min(0).max(100),
-  offer: z
-    .strictObject({
-      kind: z.enum(['transfer', 'message', 'more', 'goodbye']),
-      entryId: z.string().max(64).nullable(),
-      targetId: z.string().max(64).optional(),
-    })
-    .nullable(),
-  topicEntryId: z.string().max(64).nullable(),
-  onHold: z.boolean(),
-  callerName: z.string().max(80).nullable(),
-})
-type Dialogue = z.infer<typeof dialogueSchema>
-
 export const answerSchema = z.object({
   /** What a caller would hear, sentence by sentence. */
   said: z.array(z.object({ text: z.string(), source: z.string(), entryId: z.string().nullable() })),
   actions: z.array(z.looseObject({ kind: z.string() })),
   expectation: z.looseObject({ kind: z.string() }),
   learned: z.object({ question: z.string(), intent: z.string(), entryId: z.string().nullable(), confidence: z.number(), gap: z.boolean() }).nullable(),
+  /** What the talk is about by now, to look at. */
+  dialogue: z.looseObject({ greeted: z.boolean(), unansweredCount: z.int(), lastReply: z.array(z.string()) }),
   /** Send it with the next question to go on with the same talk. */
-  dialogue: dialogueSchema,
+  continueWith: z.string(),
   /** Why: one line a step that had a say. */
   trace: z.array(z.object({ step: z.string(), detail: z.record(z.string(), z.unknown()) })),
   stages: z.array(z.object({ stage: z.enum(STAGES), ms: z.number(), outcome: z.string() })),
@@ -46,7 +34,7 @@ export const answerSchema = z.object({
 })
 export type TypedAnswer = z.input<typeof answerSchema>
 
-export type TypedQuestion = Readonly<{ input: TurnInput; dialogue: Dialogue | null; from: string; at: Date | null; turn: number }>
+export type TypedQuestion = Readonly<{ input: TurnInput; dialogue: DialogueState | null; from: string; at: Date | null; turn: number }>
 
 /** One turn of the real intelligence loop, without a telephone. Writes nothing: what it learned is only told. */
 export async function ask(ports: AdminPorts, clock: Clock, context: CompanyContext, question: TypedQuestion, signal: AbortSignal): Promise<TypedAnswer> {
@@ -62,7 +50,7 @@ export async function ask(ports: AdminPorts, clock: Clock, context: CompanyConte
         turn: question.turn,
         input: question.input,
         context,
-        dialogue: question.dialogue === null ? INITIAL_DIALOGUE : withoutUndefined(question.dialogue),
+        dialogue: question.dialogue ?? INITIAL_DIALOGUE,
         history: [],
         from: question.from,
         wallTime: question.at ?? clock.wallTime(),
@@ -85,6 +73,7 @@ export async function ask(ports: AdminPorts, clock: Clock, context: CompanyConte
     expectation: parts.findLast((part) => part.kind === 'expect')?.expectation ?? { kind: 'open' },
     learned: learned?.record ?? null,
     dialogue: { ...dialogue, lastReply: [...dialogue.lastReply] },
+    continueWith: sealed(ports.sealKey, context.company.id, dialogue),
     trace: parts.filter((part) => part.kind === 'trace').map(({ step, detail }) => ({ step, detail })),
     stages: stages.spans.map((span) => ({ stage: span.stage, ms: span.endedAt - span.startedAt, outcome: span.outcome })),
     firstPartMs,
@@ -93,9 +82,22 @@ export async function ask(ports: AdminPorts, clock: Clock, context: CompanyConte
   }
 }
 
-function withoutUndefined(dialogue: Dialogue): Parameters<AdminPorts['responder']['respond']>[0]['dialogue'] {
-  const { offer, ...rest } = dialogue
-  if (offer === null) return { ...rest, offer: null }
-  const { targetId, ...plain } = offer
-  return { ...rest, offer: targetId === undefined ? plain : { ...plain, targetId } }
+/** The talk so far, closed: what comes back is what was given out, to the same company. */
+function sealed(key: Uint8Array, companyId: string, dialogue: DialogueState): string {
+  const text = Buffer.from(JSON.stringify(dialogue)).toString('base64url')
+  return `${text}.${sealOf(key, companyId, text)}`
+}
+
+/** Throws INVALID_INPUT for a talk that was not given out to this company. */
+export function openedDialogue(key: Uint8Array, companyId: string, continueWith: string): DialogueState {
+  const [text = '', seal = ''] = continueWith.split('.')
+  if (!sameText(seal, sealOf(key, companyId, text))) {
+    throw new ClientsViaError('INVALID_INPUT', 'continueWith: is not from an answer of this company', { field: 'continueWith' })
+  }
+  // Sealed by this server from a DialogueState, so it still is one.
+  return JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as DialogueState
+}
+
+function sealOf(key: Uint8Array, companyId: string, text: string): string {
+  return createHmac('sha256', key).update(JSON.stringify([companyId, text])).digest('base64url')
 }

@@ -1,5 +1,5 @@
-import type { ServerResponse } from 'node:http'
 import { once } from 'node:events'
+import { PassThrough } from 'node:stream'
 import { z } from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { Scope } from '../core/scope.ts'
@@ -22,60 +22,56 @@ export function eventRoutes(ports: AdminPorts): Resources {
   return (api, deps) => {
     companyRoute(api, deps, {
       method: 'GET', path: '/companies/:companyId/events', permission: 'calls:read', audit: null, tag: 'Calls',
-      summary: 'Calls and turns as they happen (text/event-stream); Last-Event-ID goes on where a reader left off',
-      params: companyParams, replies: { 200: z.string() },
+      summary: 'Calls and turns as they happen; Last-Event-ID goes on where a reader left off',
+      params: companyParams, replies: { 200: z.string() }, replyType: 'text/event-stream',
       handler: async ({ companyId, principal, request, reply, state }) => {
         if (ports.events.readerCount(companyId) >= MAX_READERS_PER_COMPANY) {
           throw new Problem(429, 'TOO_MANY_READERS', `${MAX_READERS_PER_COMPANY} readers watch this company already`, { headers: { 'retry-after': '30' } })
         }
         const lastId = Number(request.headers['last-event-id'])
         const scope = new Scope(state.scope)
-        const seesWords = principal.permissions.has('transcripts:read')
-        reply.hijack()
-        reply.raw.writeHead(200, { ...withoutUndefined(reply.getHeaders()), 'content-type': 'text/event-stream; charset=utf-8', 'x-accel-buffering': 'no' })
-        reply.raw.flushHeaders()
-        const isLive = (): Promise<boolean> => deps.security.sessions.stillLive(principal, scope.signal)
+        const stream = new PassThrough()
         const onStop = (): void => scope.end('the server stops')
         ports.stopping.addEventListener('abort', onStop, { once: true })
-        scope.signal.addEventListener('abort', () => ports.stopping.removeEventListener('abort', onStop), { once: true })
+        scope.signal.addEventListener('abort', () => {
+          ports.stopping.removeEventListener('abort', onStop)
+          stream.end()
+        }, { once: true })
         // What goes wrong while nobody waits for an answer; a reader who left is nothing wrong.
-        const report = (error: unknown): void => {
-          if (!scope.ended) deps.reportError(error, { traceId: state.traceId, method: 'GET', route: request.routeOptions.url ?? '' })
-          scope.end('the live view failed')
+        const close = (error: unknown = null): void => {
+          if (!scope.ended && error !== null) deps.reportError(error, { traceId: state.traceId, method: 'GET', route: request.routeOptions.url ?? '' })
+          scope.end('the live view is over')
         }
-        void watch(reply.raw, deps.clock, isLive, scope).catch(report)
-        void send(reply.raw, ports.events.subscribe(companyId, Number.isSafeInteger(lastId) ? lastId : null, scope.signal), seesWords, scope)
-          .catch(report)
-          .finally(() => reply.raw.end())
-        return { status: 200, body: '' }
+        stream.once('close', () => close())
+        // Nothing is sent before the first byte, not even the headers.
+        stream.write(': connected\n\n')
+        const isLive = (): Promise<boolean> => deps.security.sessions.stillLive(principal, scope.signal)
+        void watch(stream, deps.clock, isLive, scope).then(() => close(), close)
+        void send(stream, ports.events.subscribe(companyId, Number.isSafeInteger(lastId) ? lastId : null, scope.signal), principal.permissions.has('transcripts:read'), scope).then(() => close(), close)
+        reply.header('x-accel-buffering', 'no')
+        return { status: 200, stream }
       },
     })
   }
 }
 
 /** Closes the view when the session that opened it has ended, and keeps the line alive until then. */
-async function watch(response: ServerResponse, clock: Clock, isLive: () => Promise<boolean>, scope: Scope): Promise<void> {
+async function watch(stream: PassThrough, clock: Clock, isLive: () => Promise<boolean>, scope: Scope): Promise<void> {
   for (let checks = 1; !scope.ended; checks++) {
     await clock.sleep(CHECK_EVERY_MS, scope.signal)
     if (!(await isLive())) {
-      response.write('event: session.ended\ndata: {}\n\n')
-      scope.end('the session ended')
-    } else if (checks % KEEP_ALIVE_EVERY_CHECKS === 0) response.write(': still here\n\n')
+      stream.write('event: session.ended\ndata: {}\n\n')
+      return
+    } else if (checks % KEEP_ALIVE_EVERY_CHECKS === 0) stream.write(': still here\n\n')
   }
 }
 
-async function send(response: ServerResponse, events: AsyncIterable<CompanyEvent>, seesWords: boolean, scope: Scope): Promise<void> {
+async function send(stream: PassThrough, events: AsyncIterable<CompanyEvent>, seesWords: boolean, scope: Scope): Promise<void> {
   for await (const event of events) {
     const data = seesWords ? event.data : Object.fromEntries(Object.entries(event.data).filter(([key]) => !WORDS.has(key)))
     const { id, kind, at, callSid } = event
-    const wrote = response.write(`id: ${id}\nevent: ${kind}\ndata: ${JSON.stringify({ at, callSid, ...data })}\n\n`)
+    const wrote = stream.write(`id: ${id}\nevent: ${kind}\ndata: ${JSON.stringify({ at, callSid, ...data })}\n\n`)
     // A reader that does not read is waited for here; what happens meanwhile waits in the bounded queue.
-    if (!wrote) await once(response, 'drain', { signal: scope.signal })
+    if (!wrote) await once(stream, 'drain', { signal: scope.signal })
   }
-}
-
-function withoutUndefined(headers: Readonly<Record<string, number | string | string[] | undefined>>): Record<string, number | string | string[]> {
-  const kept: Record<string, number | string | string[]> = {}
-  for (const [name, value] of Object.entries(headers)) if (value !== undefined) kept[name] = value
-  return kept
 }

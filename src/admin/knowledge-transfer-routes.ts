@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { uuidv7 } from '../core/ids.ts'
@@ -6,7 +7,7 @@ import { knowledgeEntrySchema } from '../tenancy/knowledge-entry.ts'
 import { planImport } from '../tenancy/knowledge-import.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
 import { answerSchema, ask } from './ask.ts'
-import { textChecker } from './knowledge-routes.ts'
+import { newEntrySchema, textChecker } from './knowledge-routes.ts'
 import type { AdminDeps, Resources } from './pipeline.ts'
 
 const TAG = 'Knowledge'
@@ -32,15 +33,17 @@ export function knowledgeTransferRoutes(ports: AdminPorts): Resources {
 
 function inAndOut(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
   companyRoute(api, deps, {
-    method: 'GET', path: `${BASE}/knowledge-export`, permission: 'config:read', audit: null, tag: TAG,
-    summary: 'All entries, as they can be imported again: format=json, or format=csv for a spreadsheet',
-    params: companyParams, query: z.strictObject({ format: z.enum(['json', 'csv']).default('json') }),
-    replies: { 200: z.union([z.object({ format: z.literal('json'), entries: z.array(z.record(z.string(), z.unknown())) }), z.object({ format: z.literal('csv'), csv: z.string() })]) },
-    handler: async ({ companyId, query, signal }) => {
+    method: 'GET', path: `${BASE}/knowledge-export`, permission: 'config:read', audit: null, tag: TAG, summary: 'All entries, as they can be imported again',
+    params: companyParams, replies: { 200: z.object({ entries: z.array(z.object(newEntrySchema.required({ id: true }).shape)) }) },
+    handler: async ({ companyId, signal }) => ({ status: 200, body: { entries: await ports.knowledge.listAll(companyId, signal) } }),
+  })
+
+  companyRoute(api, deps, {
+    method: 'GET', path: `${BASE}/knowledge-export.csv`, permission: 'config:read', audit: null, tag: TAG, summary: 'All entries for a spreadsheet',
+    params: companyParams, replies: { 200: z.string() }, replyType: 'text/csv; charset=utf-8',
+    handler: async ({ companyId, signal }) => {
       const entries = await ports.knowledge.listAll(companyId, signal)
-      if (query.format === 'csv') return { status: 200, body: { format: 'csv', csv: knowledgeToCsv(entries) } }
-      const portable = entries.map(({ companyId: _company, usage: _usage, version: _version, createdAt: _made, updatedAt: _changed, ...entry }) => entry)
-      return { status: 200, body: { format: 'json', entries: portable } }
+      return { status: 200, stream: Readable.from([knowledgeToCsv(entries)]), filename: `knowledge-${companyId}.csv` }
     },
   })
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { INITIAL_DIALOGUE } from '../response/dialogue.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
-import { answerSchema, ask, dialogueSchema } from './ask.ts'
+import { answerSchema, ask, openedDialogue } from './ask.ts'
 import type { Resources } from './pipeline.ts'
 import { found } from './route.ts'
 
@@ -19,7 +20,7 @@ const trySchema = z.strictObject({
   /** 'draft': as the agent would answer once it is published. */
   agent: z.enum(['published', 'draft']).default('published'),
   /** From the answer before; left out: a new talk, already greeted. */
-  dialogue: dialogueSchema.optional(),
+  continueWith: z.string().max(20_000).optional(),
   turn: z.int().min(0).max(1000).default(1),
   from: z.string().regex(/^\+[1-9]\d{6,14}$/, 'must be an E.164 number').default('+15550100099'),
   /** A moment to pretend, for answers about opening hours. */
@@ -43,7 +44,7 @@ export function tryRoutes(ports: AdminPorts): Resources {
         }
         const question = {
           input: body.input ?? { kind: 'speech' as const, text: body.text ?? '' },
-          dialogue: body.dialogue ?? GREETED,
+          dialogue: body.continueWith === undefined ? GREETED : openedDialogue(ports.sealKey, companyId, body.continueWith),
           from: body.from,
           at: body.at === undefined ? null : new Date(body.at),
           turn: body.turn,
@@ -54,6 +55,4 @@ export function tryRoutes(ports: AdminPorts): Resources {
   }
 }
 
-const GREETED: z.infer<typeof dialogueSchema> = {
-  greeted: true, lastReply: [], unansweredCount: 0, offer: null, topicEntryId: null, onHold: false, callerName: null,
-}
+const GREETED = Object.freeze({ ...INITIAL_DIALOGUE, greeted: true })

@@ -180,7 +180,7 @@ t.test('the live view tells its own company only, and closes when the session en
   await security.sessions.end('polar-bay', watcher.id, {}, 'logout')
   await clock.advance(1000)
   const { payload, headers: got } = await answer
-  t.equal(got['content-type'], 'text/event-stream; charset=utf-8')
+  t.equal(got['content-type'], 'text/event-stream')
   t.equal(got['x-frame-options'], 'DENY', 'with the headers of every other reply')
   t.match(payload, /^id: 1\nevent: call\.started\ndata: .*15550100099/m)
   t.match(payload, /: still here/)

@@ -161,7 +161,9 @@ t.test('knowledge goes to a spreadsheet and comes back the same', async (t) => {
   await polarBay('POST', '/companies/polar-bay/knowledge', {
     question: 'Which "brands"?', answer: 'Trane, Carrier\nand others.', tags: ['a|b', 'c\\d'], callerPhrases: ['=brands', 'do you, service trane'], priority: 7,
   })
-  const { csv } = (await polarBay('GET', '/companies/polar-bay/knowledge-export?format=csv')).json()
+  const exported = await polarBay('GET', '/companies/polar-bay/knowledge-export.csv')
+  t.equal(exported.headers['content-disposition'], 'attachment; filename="knowledge-polar-bay.csv"')
+  const csv = exported.payload
   t.notMatch(csv, /(^|,)"?=/m, 'no cell is a formula')
   const send = (body: object) => polarBay('POST', '/companies/polar-bay/knowledge-import', body)
   t.match((await send({ format: 'csv', csv })).json(), { stored: true, created: 0, updated: 0, unchanged: 3, problems: [] })
@@ -199,12 +201,15 @@ t.test('an utterance shows which entries it finds and why', async (t) => {
 })
 
 t.test('a talk in the test console goes on where it was', async (t) => {
-  const { polarBay } = await openCompanyWorld()
+  const { polarBay, as } = await openCompanyWorld()
   const first = (await polarBay('POST', '/companies/polar-bay/try', { text: 'tell me about quantum gravity' })).json()
   t.equal(first.dialogue.unansweredCount, 1)
-  const second = (await polarBay('POST', '/companies/polar-bay/try', { text: 'and about black holes', dialogue: first.dialogue })).json()
+  const second = (await polarBay('POST', '/companies/polar-bay/try', { text: 'and about black holes', continueWith: first.continueWith })).json()
   t.not(second.said[0].text, undefined)
   t.equal(second.dialogue.offer?.kind ?? 'none', 'message', 'the second miss offers help: a message, since nobody is in')
+  t.equal((await polarBay('POST', '/companies/polar-bay/try', { text: 'a', continueWith: `${first.continueWith}x` })).statusCode, 400)
+  const other = await as('harbor-lane', 'owner')
+  t.equal((await other('POST', '/companies/harbor-lane/try', { text: 'a', continueWith: first.continueWith })).statusCode, 400, "another company's talk is none of ours")
   t.equal((await polarBay('POST', '/companies/polar-bay/try', { text: 'a', input: { kind: 'inaudible' } })).statusCode, 400)
 })
 
