@@ -46,11 +46,26 @@ function silencePrompt(turn: Turn, count: number): Answer {
   return { ...PLAIN, source: 'silence-prompt', intent: 'silence', texts: [prompt], dialogue: { offer: turn.question.dialogue.offer } }
 }
 
+/** What is heard is perhaps no caller but a radio: each time less is said, and in the end nothing is asked any more. */
 function inaudible(turn: Turn): Answer {
   const { agent } = turn.question.context
-  const missed = turn.question.dialogue.unansweredCount + 1
-  const again: Answer = { ...PLAIN, source: 'rule', intent: 'inaudible', texts: [agent.lines.inaudible], dialogue: { unansweredCount: missed } }
-  return missed < 2 ? again : { ...again, ...offerHelp(turn, [agent.lines.inaudible], missed) }
+  const { offer, unansweredCount, inaudibleCount = 0 } = turn.question.dialogue
+  const count = inaudibleCount + 1
+  const waiting = { unansweredCount, inaudibleCount: count, offer }
+  const expect = offer === null ? {} : ({ expect: { kind: 'yes-no' } } as const)
+  const again: Answer = { ...PLAIN, ...expect, source: 'rule', intent: 'inaudible', texts: [agent.lines.inaudible], dialogue: waiting }
+  switch (count) {
+    case 1:
+      return again
+    case 2:
+      return { ...again, texts: [LINES.inaudibleAgain] }
+    case 3: {
+      const help = offerHelp(turn, [LINES.keypad], unansweredCount)
+      return { ...again, ...help, dialogue: { ...help.dialogue, inaudibleCount: count } }
+    }
+    default:
+      return { ...leaveMessage(turn), dialogue: { inaudibleCount: count } }
+  }
 }
 
 async function keys(turn: Turn, digits: string): Promise<Answer> {

@@ -60,6 +60,7 @@ export const callHandling: AnswerStep = async function callHandling(turn) {
     case 'no':
       return { ...PLAIN, intent: 'no', texts: [LINES.allRight, LINES.anythingElse], expect: { kind: 'yes-no' }, dialogue: { offer: MORE } }
     case 'yes':
+      if (dialogue.offer?.kind === 'which') return null
       return { ...PLAIN, intent: 'yes', texts: [LINES.goAhead] }
     case 'foreign':
       return foreign(turn)
@@ -76,6 +77,7 @@ function offerAnswer(turn: Turn, reply: 'yes' | 'no' | null): Answer | null {
   const { company } = turn.question.context
   if (offer === null || reply === null) return null
   if (reply === 'no') {
+    if (offer.kind === 'which') return { ...PLAIN, intent: 'no', texts: [LINES.whatElse] }
     return offer.kind === 'more' || offer.kind === 'goodbye'
       ? goodbye(turn)
       : { ...PLAIN, intent: 'no', texts: [LINES.allRight, LINES.anythingElse], expect: { kind: 'yes-no' }, dialogue: { offer: MORE } }
@@ -89,6 +91,8 @@ function offerAnswer(turn: Turn, reply: 'yes' | 'no' | null): Answer | null {
       return { ...PLAIN, intent: 'yes', texts: [LINES.goAhead] }
     case 'goodbye':
       return goodbye(turn)
+    case 'which':
+      return null
   }
 }
 

@@ -20,10 +20,14 @@ const LOOSE_PART_FLOOR = 0.66
 /** Above this a question stands by itself, whatever was talked of before. */
 const SURE = 0.85
 const MATCHES = 3
+/** Below this, and this close together, the first of two is wrong as often as right: the caller is asked which was meant. */
+const DOUBT = { below: 0.65, margin: 0.1 } as const
 
 /** Answers from the company's own data: hours, ZIP codes, knowledge entries, templates. Null: the company has no answer. */
 export function contentAnswer(knowledgeMs: number): AnswerStep {
   return async function content(turn, signal) {
+    const chosen = chosenOfTwo(turn)
+    if (chosen !== null) return entryAnswer(turn, chosen, 1)
     const parts = splitQuestions(turn.text)
     const [only] = parts
     if (only === undefined || (parts.length === 1 && only.text.length > turn.text.length / 2)) return answerOne(turn, turn.text, topicOf(turn), knowledgeMs, signal)
@@ -88,7 +92,11 @@ async function answerOne(turn: Turn, text: string, topic: KnowledgeEntry | null,
     const answer = await followUp(turn, understanding, asked, topic, best ?? null, knowledgeMs, signal)
     if (answer !== null) return answer
   }
-  if (best !== undefined && best.score >= floor) return entryAnswer(turn, best.entry, best.score)
+  if (best !== undefined && best.score >= floor) {
+    const other = matches[1]
+    const isDoubtful = best.score < DOUBT.below && other !== undefined && best.score - other.score < DOUBT.margin
+    return isDoubtful && text === turn.text ? which(turn, best, other) : entryAnswer(turn, best.entry, best.score)
+  }
   const isThin = understanding.act === 'thin' || (contentWords(asked).length <= 1 && asked.split(' ').length <= 3)
   if (isThin && text === turn.text) return clarify(turn)
   return null
@@ -196,6 +204,37 @@ function dayAnswer(turn: Turn, understanding: Understanding, topic: KnowledgeEnt
   if (said.every((entry) => !entry.open)) texts.push(`Our hours are ${hours.week}.`)
   const hoursEntry = topic?.category === 'hours' ? topic.id : ([...turn.question.context.entryById.values()].find((entry) => entry.category === 'hours')?.id ?? null)
   return { source: 'template', intent: 'day-hours', entryId: hoursEntry, confidence: 0.95, texts, dialogue: { topicEntryId: hoursEntry } }
+}
+
+/** "Did you mean this or that?": nobody is asked twice in a row. */
+function which(turn: Turn, first: KnowledgeMatch, second: KnowledgeMatch): Answer | null {
+  if (turn.question.dialogue.offer?.kind === 'which') return entryAnswer(turn, first.entry, first.score)
+  turn.trace('which', { first: first.entry.id, second: second.entry.id })
+  const text = `Did you mean, ${quoted(first.entry)}, or, ${quoted(second.entry)}?`
+  const offer = { kind: 'which', entryId: first.entry.id, otherEntryId: second.entry.id } as const
+  return { source: 'rule', intent: 'which', entryId: null, confidence: first.score, texts: [text], dialogue: { offer, topicEntryId: turn.question.dialogue.topicEntryId } }
+}
+
+function quoted(entry: KnowledgeEntry): string {
+  const question = entry.question.replace(/[.?!\s]+$/, '')
+  return /^I\b|^[A-Z]{2}/.test(question) ? question : question.charAt(0).toLowerCase() + question.slice(1)
+}
+
+/** What a caller says of two things just named: the place of one, a plain yes, or words that only one of them has. */
+function chosenOfTwo(turn: Turn): KnowledgeEntry | null {
+  const { offer } = turn.question.dialogue
+  if (offer === null || offer.kind !== 'which') return null
+  const first = entryOf(turn, offer.entryId)
+  const second = entryOf(turn, offer.otherEntryId ?? null)
+  const { plain, understanding } = turn
+  if (/\b(?:second|latter|last one|other one)\b/.test(plain)) return second
+  if (understanding.act === 'yes' || /\b(?:first|former)\b/.test(plain)) return first
+  const said = new Set(contentWords(plain).map((entry) => entry.stem))
+  const shared = (entry: KnowledgeEntry | null): number => (entry === null ? 0 : contentWords(plainText(entry.question)).filter((word) => said.has(word.stem)).length)
+  const lead = shared(first) - shared(second)
+  // More words than a name of the thing are a question of their own.
+  if (lead === 0 || said.size > 3) return null
+  return lead > 0 ? first : second
 }
 
 function clarify(turn: Turn): Answer {

@@ -5,12 +5,16 @@ export type DialogueState = Readonly<{
   lastReply: readonly string[]
   /** Turns in a row without an answer; the second one offers a person or a message. */
   unansweredCount: number
-  /** Set while the agent waits for a yes or no, and what each would do. */
+  /** Times in a row that sound was there and no words: noise, or a line too bad. Silence between them does not break the row. */
+  inaudibleCount?: number
+  /** Set while the agent waits for a yes or no, and what each would do; after 'which', for one of two things. */
   offer: Readonly<{
-    kind: 'transfer' | 'message' | 'more' | 'goodbye'
+    kind: 'transfer' | 'message' | 'more' | 'goodbye' | 'which'
     entryId: string | null
     /** Whom a yes to a transfer reaches; absent: whoever is free first. */
     targetId?: string
+    /** The other entry of a 'which'; `entryId` is the one named first. */
+    otherEntryId?: string
   }> | null
   /** The knowledge entry the talk is about, for "and how much is that?". */
   topicEntryId: string | null

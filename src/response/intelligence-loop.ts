@@ -32,7 +32,7 @@ const KNOWLEDGE_MS = 120
  */
 export function createResponder(deps: IntelligenceDeps): Responder {
   const content = contentAnswer(deps.budget?.stagesMs.knowledge ?? KNOWLEDGE_MS)
-  const answer = firstAnswer(emergencies, callEvents, callHandling, companyAnswer(content, deps.model), honestUnknown)
+  const answer = firstAnswer(emergencies, callEvents, callHandling, companyAnswer(content, deps.model, deps.budget?.stagesMs.response ?? Infinity), honestUnknown)
   return {
     async *respond(question, signal) {
       signal.throwIfAborted()
@@ -73,7 +73,7 @@ function prepare(question: Question, trace: ReplyPart[]): Turn | null {
 }
 
 /** What the company's data says. A model words it where the entry allows, and is asked where the data is silent. */
-function companyAnswer(content: AnswerStep, model: IntelligenceDeps['model']): AnswerStep {
+function companyAnswer(content: AnswerStep, model: IntelligenceDeps['model'], modelMs: number): AnswerStep {
   return async function companyAnswer(turn, signal) {
     const local = await content(turn, signal)
     const { context } = turn.question
@@ -81,7 +81,7 @@ function companyAnswer(content: AnswerStep, model: IntelligenceDeps['model']): A
     const entry = local === null || local.entryId === null ? undefined : context.entryById.get(local.entryId)
     if (local !== null && entry?.mode !== 'generated' && local.intent !== 'clarify') return local
     const sources = entry === undefined ? context.knowledge.searchByWords(turn.text, { limit: 3 }).map((match) => match.entry.id) : [entry.id]
-    return (await modelAnswer(model.answer, model.prompts, turn, sources, signal)) ?? local
+    return (await modelAnswer(model.answer, model.prompts, turn, sources, modelMs, signal)) ?? local
   }
 }
 
@@ -161,6 +161,7 @@ function nextState(now: DialogueState, answer: Answer, spoken: readonly Speakabl
     greeted: true,
     lastReply: spoken.length > 0 && answer.source !== 'silence-prompt' ? spoken : now.lastReply,
     unansweredCount: 0,
+    inaudibleCount: answer.source === 'silence-prompt' ? (now.inaudibleCount ?? 0) : 0,
     offer: null,
     topicEntryId: now.topicEntryId,
     onHold: answer.source === 'silence-prompt' && now.onHold,

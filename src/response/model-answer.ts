@@ -22,7 +22,7 @@ const RESERVE_MS = 20
 const HISTORY_TURNS = 8
 
 /**
- * Asks the model, and waits for its first speakable, traceable sentence until the reply is due. Null when none came: the local
+ * Asks the model, and waits for its first speakable, traceable sentence for `budgetMs`, or until the reply is due if that is sooner. Null when none came: the local
  * answer stands. `entryIds` are what the knowledge found, as the model's sources.
  */
 export async function modelAnswer(
@@ -30,12 +30,13 @@ export async function modelAnswer(
   prompts: PromptLibrary,
   turn: Turn,
   entryIds: readonly string[],
+  budgetMs: number,
   signal: AbortSignal,
 ): Promise<Answer | null> {
   const { question } = turn
   const { context } = question
   const finish = question.stages.start('response')
-  const leftMs = Math.max(0, question.firstPartBy - question.clock.now() - RESERVE_MS)
+  const leftMs = Math.max(0, Math.min(budgetMs, question.firstPartBy - question.clock.now() - RESERVE_MS))
   const prompt = prompts.answer({
     agent: { name: context.agent.personality.name, role: context.agent.personality.role, tone: context.agent.personality.tone },
     company: { name: context.company.name, industry: context.company.industry },

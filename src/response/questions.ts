@@ -19,7 +19,7 @@ const ASKED = new RegExp(`\\?$|^(?:(?:so|and|but|well|anyway|okay|now|also|then|
 
 /** The questions in one breath, in their order. Of a long story the last ones: that is where it was going. */
 export function splitQuestions(text: string): QuestionPart[] {
-  const parts = sentences(text).flatMap((sentence) => sentence.split(NEW_QUESTION).flatMap(splitThings))
+  const parts = text.split(NEW_QUESTION).flatMap(sentences).flatMap(splitThings)
   const meant = parts.filter((part) => contentWords(plainText(part.text)).length > 0 || asksPrice(plainText(part.text)))
   if (!isStory(text)) return meant.slice(0, MAX_QUESTIONS)
   const asked = meant.filter((part) => part.isAsked)

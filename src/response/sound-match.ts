@@ -16,6 +16,8 @@ const SOUND_SHARE = 0.65
 const MIN_QUALITY = { short: 0.8, middle: 0.74, long: 0.68 } as const
 /** Words run together explain a little less than a word heard as one. */
 const JOINED_QUALITY = 0.95
+/** "Free yon": a part that means something itself must sound very much like the whole. */
+const HALF_KNOWN_QUALITY = 0.85
 
 /**
  * Reads heard words as the words a company's callers use. "Firmness" is a furnace where furnaces are repaired. A heard word that the
@@ -51,17 +53,20 @@ export class SoundMatch {
         const exact = this.#byText.get(text)
         if (exact !== undefined) found.push({ from, to, stem: exact, quality: 1 })
         else if (text.length <= MAX_JOINED_LETTERS && this.#areStrange(heard.slice(from, to + 1))) {
-          for (const alike of this.#alike(word(text))) found.push({ from, to, stem: alike.stem, quality: alike.quality * JOINED_QUALITY })
+          const isHalfKnown = heard.slice(from, to + 1).some((part) => part.text.length > 2 && this.knows(part))
+          for (const alike of this.#alike(word(text))) {
+            if (isHalfKnown && alike.quality < HALF_KNOWN_QUALITY) continue
+            found.push({ from, to, stem: alike.stem, quality: alike.quality * JOINED_QUALITY })
+          }
         }
       }
     }
     return found
   }
 
-  /** One of them at least carries meaning, and none of those is a word the company uses. */
+  /** One of them at least carries meaning and is no word the company uses. */
   #areStrange(parts: readonly Word[]): boolean {
-    const meant = parts.filter((part) => contentWeight(part.text) === 1)
-    return meant.length > 0 && !meant.some((part) => this.knows(part))
+    return parts.some((part) => contentWeight(part.text) === 1 && !this.knows(part))
   }
 
   #alike(heard: Word): readonly Alike[] {

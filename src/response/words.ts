@@ -43,7 +43,10 @@ const SAME: readonly (readonly [RegExp, string])[] = [
   [/\bdoctor\b/g, 'dr'],
   [/\bcheck[ -]up\b/g, 'checkup'],
   [/\be-?mail\b/g, 'email'],
-  [/\bx[ -]rays?\b/g, 'xray'],
+  [/\b(?:e?x[ -]rays?|ex[ -]?raise[ds]?)\b/g, 'xray'],
+  // The first word of a sentence suffers most on a line, the last one next: a recogniser's own renderings of "how much" and "cost".
+  [/^(?:found|count|tell|fell|and|hell|a) much\b/g, 'how much'],
+  [/\b(what (?:does|do|did|would|will|is) .+|how much (?:does|do|would|will) .+) (?:toss|cause|causes|post|coast|cast|caused)$/g, '$1 cost'],
   [/\bwhat time\b/g, 'when'],
   [/\bfridge\b/g, 'refrigerator'],
   [/\bbroke\b/g, 'broken'],

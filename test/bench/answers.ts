@@ -60,7 +60,7 @@ for (const name of COMPANIES) {
     searchTimes.push(askedAt - searchedAt)
     const reply = await replyTo(responder, { ...questionOf(context, heard), clock, firstPartBy: later(askedAt, 1000) })
     times.push(clock.now() - askedAt)
-    if (reply.dialogue.offer?.kind === ('which' as string)) return { outcome: 'asked back', found: reply.said }
+    if (reply.dialogue.offer?.kind === 'which') return { outcome: 'asked back', found: reply.said }
     const found = reply.gap || reply.entryIds.length === 0 ? '-' : reply.entryIds.join('+')
     return { outcome: expected.split('|').includes(found) ? 'right' : found === '-' ? 'no answer' : 'wrong', found }
   }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { SystemClock } from '../../src/core/clock.ts'
 import { ClientsViaError } from '../../src/core/errors.ts'
 import type { CompanyContext } from '../../src/response/company-context.ts'
+import type { DialogueState } from '../../src/response/dialogue.ts'
 import { LINES } from '../../src/response/built-in-lines.ts'
 import { EmbeddedEmbedder } from '../../src/response/embedded-embedder.ts'
 import type { Embedder } from '../../src/response/embedder.ts'
@@ -10,7 +11,7 @@ import { createKnowledgeIndex } from '../../src/response/knowledge.ts'
 import type { ModelAnswer } from '../../src/response/model-answer.ts'
 import { phrasesToWarm } from '../../src/response/phrases.ts'
 import { PromptLibrary } from '../../src/response/prompts.ts'
-import { CLOSED_AT, contextOf, demoCompany, questionOf, replyTo, type Reply } from '../support/fake-company.ts'
+import { CLOSED_AT, OPEN_AT, contextOf, demoCompany, questionOf, replyTo, type Reply } from '../support/fake-company.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { HANDLED, HARBOR_LANE, POLAR_BAY, type Utterance } from './utterances.ts'
 import { understand } from '../../src/response/intent.ts'
@@ -169,6 +170,67 @@ t.test('two questions in one breath get two answers in their order', async (t) =
   t.same(both.entryIds, ['tune-up-price', 'hours'])
 })
 
+t.test('two things asked for with one verb are two questions, and one thing with two words is one', async (t) => {
+  const answered = async (text: string, context = polar): Promise<string> => (await say(text, {}, context)).entryIds.join('+')
+  t.equal(await answered('Can you tell me your hours, and the price of a tune up?'), 'hours+tune-up-price')
+  t.equal(await answered('can you tell me your hours end the price of a tune-up'), 'hours+tune-up-price', 'as the recogniser hears it')
+  t.equal(await answered('how much is a tune up and a duct cleaning'), 'tune-up-price+duct-cleaning')
+  t.equal(await answered('do you do mini splits and do you take credit cards'), 'mini-split+payment')
+  t.equal(await answered('do you clean ducts and how much is it'), 'duct-cleaning', 'its price is in the same answer')
+  t.equal(await answered('are your guys licensed and insured'), 'licensed')
+  t.equal(await answered('do you do whitening and how much is it', harbor), 'whitening')
+  t.equal((await answered('do you do root canals and do you take Cigna', harbor)), 'root-canal+insurance')
+})
+
+t.test('a long story is answered for the question at its end', async (t) => {
+  const story = 'Hi there. My name is Carl, and we moved into our house last spring. The system was already old back then, and my wife said we should have somebody look at it, but then the summer was not so hot, and the kids were away at camp, so we never did. Anyway, now we would like to take better care of it.'
+  t.match((await say(`${story} So, what is the price of a tune up?`)).said, /^\W*(?:\w+, )?A tune-up is 89 dollars/)
+  t.match((await say(`${story.replaceAll('.', ' ').replaceAll(',', '')} so what is the price of a tune up`)).said, /89 dollars/, 'without a full stop in it')
+})
+
+const SHORT_YES = ['yes', 'yes please', 'yeah', 'sure', 'okay', 'uh yes', 'please do', 'go ahead', 'Yes, please, thank you.']
+const SHORT_NO = ['no', 'no thanks', 'no thank you', 'nope', 'not right now', 'no not now']
+const THAT_IS_ALL = ["no that's all", "no, that's it, thank you", "that's all thanks bye"]
+
+t.test('a short answer is an answer to what was offered, whatever it was', async (t) => {
+  const offers = [
+    { from: (await say('I smell gas')).dialogue, yes: 'transfer' },
+    { from: (await say("I'd like to book a visit")).dialogue, yes: 'transfer' },
+    { from: (await say("I'd like to book a visit", { wallTime: CLOSED_AT })).dialogue, yes: 'voicemail' },
+    { from: (await say('thank you')).dialogue, yes: null },
+  ]
+  for (const { from, yes } of offers) {
+    t.not(from.offer, null)
+    for (const heard of SHORT_YES) t.equal((await say(heard, { dialogue: from })).action?.kind ?? null, yes, `${from.offer?.kind}: ${heard}`)
+    for (const heard of SHORT_NO) {
+      const { action, said } = await say(heard, { dialogue: from })
+      t.ok(action?.kind === 'hang-up' || (action === null && said.includes('anything else')), `${from.offer?.kind}: ${heard}`)
+    }
+    for (const heard of THAT_IS_ALL) t.match((await say(heard, { dialogue: from })).action, { kind: 'hang-up', reason: 'goodbye' }, `${from.offer?.kind}: ${heard}`)
+  }
+  t.match((await say('yes please', { dialogue: offers[0]?.from ?? {} })).action, { phoneNumberE164: '+15550100019' }, 'after an emergency it is the on-call line')
+})
+
+t.test('noise that never becomes words is asked less and less, and then left alone', async (t) => {
+  const unheard = (dialogue: Partial<DialogueState>, wallTime = OPEN_AT): Promise<Reply> => replyTo(responder, questionOf(polar, { kind: 'inaudible' }, { dialogue, wallTime }))
+  const first = await unheard({})
+  const second = await unheard(first.dialogue)
+  const third = await unheard(second.dialogue)
+  const fourth = await unheard(third.dialogue)
+  t.equal(first.said, hvac.agent.lines.inaudible)
+  t.ok(second.said.length < first.said.length && second.action === null, second.said)
+  t.match(third.said, /person\?$/)
+  t.match((await say('yes', { dialogue: third.dialogue })).action, { kind: 'transfer' })
+  t.match(fourth.action, { kind: 'voicemail' })
+  t.match((await unheard(second.dialogue, CLOSED_AT)).said, /leave a message\?$/, 'nobody is offered at night')
+  const silence = await replyTo(responder, questionOf(polar, { kind: 'silence', count: 1 }, { dialogue: second.dialogue }))
+  t.match((await unheard(silence.dialogue)).said, /person\?$/, 'silence between two noises starts nothing afresh')
+  const answered = await say('what are your hours', { dialogue: second.dialogue })
+  t.equal((await unheard(answered.dialogue)).said, hvac.agent.lines.inaudible, 'words do')
+  const offered = await say('I smell gas')
+  t.match((await say('yes', { dialogue: (await unheard(offered.dialogue)).dialogue })).action, { kind: 'transfer', phoneNumberE164: '+15550100019' }, 'a yes that was lost is asked for again')
+})
+
 t.test('what the company does not know is said, learned, and help is offered the second time', async (t) => {
   const first = await say('do you have a recipe for lasagna')
   t.ok(first.gap)
@@ -233,6 +295,13 @@ t.test('a model only words what the company said', async (t) => {
   const late = await ask(() => ['Here I am at last. '], 5000)
   t.equal(late.reply.source, 'unknown')
   t.ok(late.tookMs <= 600, `${late.tookMs} ms`)
+  const clock = new VirtualClock()
+  const budget = { targetMs: 600, hardMs: 1000, stallAfterMs: 700, stagesMs: { response: 150 } }
+  const impatient = createResponder({ model: { answer: fakeModel(() => ['Here I am at last. '], 400, clock), prompts }, budget })
+  const cutOff = questionOf(polar, 'do you have a recipe for lasagna', { clock })
+  t.equal((await clock.runUntil(replyTo(impatient, cutOff))).source, 'unknown')
+  t.ok(clock.now() <= 160, `the stage's own deadline counts too: ${clock.now()} ms`)
+  t.match(cutOff.stages.spans.find((span) => span.stage === 'response'), { outcome: 'cut-off' })
   const stuck = await ask(() => ['It depends on the house. ', 'A technician ', 'knows more.'], 550)
   t.equal(stuck.reply.said, 'It depends on the house. A technician knows more.', 'a slow model may go on once it has begun')
   const broken = createResponder({ model: { prompts, answer: { name: 'broken', answer: () => { throw new Error('no such model') } } } })
