@@ -28,6 +28,8 @@ export type CompanyWorld = World &
     live: Map<string, LiveCallFacts[]>
     savedCompanies: string[]
     as: (companyId: string, role: Role) => Promise<Ask>
+    /** Puts a company that a test has deleted back. */
+    refill: (companyId: CompanyId) => Promise<void>
     /** Somebody who may read and write one company. */
     polarBay: Ask
   }>
@@ -76,7 +78,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
     asked.set(key, known)
     return known
   }
-  return { ...opened, repositories, ports, live, savedCompanies, as, polarBay: await as('polar-bay', 'owner') }
+  return { ...opened, repositories, ports, live, savedCompanies, as, refill: (companyId) => fill(repositories, companyId), polarBay: await as('polar-bay', 'owner') }
 }
 
 async function signedIn(world: World, companyId: string, role: Role): Promise<Ask> {
