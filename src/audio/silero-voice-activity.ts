@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../core/clock.ts'
 import { Scope } from '../core/scope.ts'
+import { stopWorker } from '../core/stop-worker.ts'
 import type { AudioFrame } from './frame.ts'
 import { LARGEST_BATCH, WINDOW_MS, WINDOW_SAMPLES } from './silero-model.ts'
 import type { VoiceReply, VoiceRequest } from './silero-worker.ts'
@@ -72,7 +73,7 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
     this.#lifetime.end(new Error('voice activity engine closed'))
     this.#sessions.clear()
     this.#waiting.length = 0
-    await this.#worker.terminate()
+    await stopWorker(this.#worker, this.#clock)
   }
 
   get stats(): VoiceActivityStats {
@@ -81,7 +82,7 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
 
   /** Ends the worker as a crash would; a new one takes over. For drills and tests. */
   async restartWorker(): Promise<void> {
-    await this.#worker.terminate()
+    await stopWorker(this.#worker, this.#clock)
   }
 
   #enqueue(session: Session): void {

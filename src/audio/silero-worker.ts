@@ -1,10 +1,12 @@
 import { parentPort } from 'node:worker_threads'
+import type { StopRequest } from '../core/stop-worker.ts'
 import { newVoiceState, SileroModel, WINDOW_SAMPLES, type VoiceState } from './silero-model.ts'
 
 /** One window each of several calls; `fresh` asks for a new state (first window, or a jump in the stream). */
 export type VoiceRequest =
   | Readonly<{ kind: 'windows'; sessions: readonly number[]; fresh: readonly boolean[]; samples: Int16Array }>
   | Readonly<{ kind: 'forget'; session: number }>
+  | StopRequest
 export type VoiceReply = Readonly<{ kind: 'ready' }> | Readonly<{ kind: 'probabilities'; probabilities: Float32Array }>
 
 if (parentPort === null) throw new Error('silero-worker runs as a worker thread')
@@ -13,6 +15,8 @@ const model = await SileroModel.load()
 const states = new Map<number, VoiceState>()
 
 port.on('message', (request: VoiceRequest) => {
+  // Read between two native runs, so nothing native is under way here.
+  if (request.kind === 'stop') process.exit(0)
   if (request.kind === 'forget') {
     states.delete(request.session)
     return

@@ -18,6 +18,9 @@ export interface EchoGuard {
   readonly lagMs: number | null
 }
 
+/** A word's last sounds after the last frame that was called voiced. */
+const DROPPED_TAIL_MS = 100
+
 export type EarDeps = Readonly<{
   clock: Clock
   leg: CallLeg
@@ -111,8 +114,9 @@ export class CallerEar {
   }
 
   /** An utterance that was an acknowledgement, or noise: what comes next is new. */
-  dropUtterance(): void {
-    const atMs = this.#deps.leg.mediaNowMs()
+  dropUtterance(lastVoicedMs: number): void {
+    // What has begun since then is not part of it, even if it is not yet known to be speech.
+    const atMs = Math.min(this.#deps.leg.mediaNowMs(), lastVoicedMs + DROPPED_TAIL_MS)
     this.#session.endUtterance(atMs)
     this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false }
   }

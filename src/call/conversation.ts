@@ -94,6 +94,8 @@ export class Conversation {
   #lostWords = false
   #quiet: Scope | null = null
   #silencePrompts = 0
+  /** Where the caller's latest stretch of sound ended, on the media clock. */
+  #lastPausedMs = 0
   #dtmf = ''
   #dtmfScope: Scope | null = null
   #agentSilentAt: Instant
@@ -176,6 +178,7 @@ export class Conversation {
         this.#mergeUnheardReply()
         return
       case 'speech-paused':
+        this.#lastPausedMs = decision.lastVoicedMs
         // If it was only noise no commit follows, and somebody has to ask again.
         if (this.#active === null) this.#armQuiet()
         return
@@ -185,7 +188,7 @@ export class Conversation {
       case 'retract':
         this.#abandonSpeculation()
         this.#mergeUnheardReply()
-        if (NO_TURN_RULES.some((rule) => decision.rule.startsWith(rule))) this.#dropUtterance()
+        if (NO_TURN_RULES.some((rule) => decision.rule.startsWith(rule))) this.#dropUtterance(this.#lastPausedMs)
         if (this.#active === null && !this.#ear.speaking) this.#armQuiet()
         return
       case 'cut-in':
@@ -203,7 +206,7 @@ export class Conversation {
       // Talk over the agent that did not take the turn. Close to the end of what it says, it is the answer.
       const answers = active.reply.unsentMs + this.#leg.bufferedMs <= ANSWER_OVERLAP_MS
       if (answers || !this.#context.agent.speech.bargeIn) this.#afterReply = commit
-      else this.#dropUtterance()
+      else this.#dropUtterance(commit.lastVoicedMs)
       return
     }
     const heard = this.#ear.heard
@@ -224,9 +227,9 @@ export class Conversation {
     return [this.#mergePrefix, text].filter((part) => part !== '').join(' ')
   }
 
-  #dropUtterance(): void {
+  #dropUtterance(lastVoicedMs: number): void {
     this.#mergePrefix = ''
-    this.#ear.dropUtterance()
+    this.#ear.dropUtterance(lastVoicedMs)
   }
 
   /** The turn is over and its words are late: it is answered when they come, bridged until then, and asked for again if they never do. */

@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import type { Clock, Instant } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { Scope } from '../core/scope.ts'
+import { stopWorker } from '../core/stop-worker.ts'
 import type { MoonshineReply, MoonshineRequest, MoonshineWorkerData } from './moonshine-worker.ts'
 
 /** What to decode. `urgency` 'final' is never dropped; 'partial' gives way to everything. */
@@ -127,7 +128,7 @@ export class MoonshinePool implements DecodePool {
 
   /** Ends every worker as a crash would; new ones take over. For drills and tests. */
   async restartWorkers(): Promise<void> {
-    await Promise.all(this.#slots.map((slot) => slot.worker?.terminate()))
+    await this.#stopWorkers()
   }
 
   async close(): Promise<void> {
@@ -135,7 +136,11 @@ export class MoonshinePool implements DecodePool {
     this.#lifetime.end(new Error('recogniser pool closed'))
     this.#tellWaiters()
     for (const job of this.#queue.splice(0)) this.#finish(job, { outcome: 'dropped' })
-    await Promise.all(this.#slots.map((slot) => slot.worker?.terminate()))
+    await this.#stopWorkers()
+  }
+
+  async #stopWorkers(): Promise<void> {
+    await Promise.all(this.#slots.map((slot) => (slot.worker === null ? undefined : stopWorker(slot.worker, this.#clock))))
   }
 
   #dispatch(): void {

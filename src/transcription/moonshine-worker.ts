@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import type { StopRequest } from '../core/stop-worker.ts'
 import { resample } from '../audio/resample.ts'
 import { DecodeCancelled, MoonshineModel } from './moonshine-model.ts'
 
@@ -6,6 +7,7 @@ export type MoonshineRequest =
   /** 8 kHz speech, trimmed to where the voice is; `tailPadMs` of faint noise is put behind it. */
   | Readonly<{ kind: 'decode'; id: number; samples: Int16Array; tailPadMs: number }>
   | Readonly<{ kind: 'cancel'; id: number }>
+  | StopRequest
 export type MoonshineReply =
   | Readonly<{ kind: 'ready'; decoder: 'split' | 'merged' }>
   | Readonly<{ kind: 'decoded'; id: number; text: string; steps: number }>
@@ -24,6 +26,8 @@ const model = await MoonshineModel.load(cacheDir)
 let cancelledId = -1
 
 port.on('message', (request: MoonshineRequest) => {
+  // Messages are read between two native steps, so nothing native is under way here.
+  if (request.kind === 'stop') process.exit(0)
   if (request.kind === 'cancel') cancelledId = request.id
   // A failing run rejects, is not caught, and ends the worker: the pool starts another one and asks again once.
   else void decode(request)

@@ -1,0 +1,59 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { loadConfig } from '../../src/config.ts'
+import { SystemClock } from '../../src/core/clock.ts'
+import { loadScript } from '../../src/load/call-script.ts'
+import { judge } from '../../src/load/load-run.ts'
+import { placeCall } from '../../src/load/simulated-caller.ts'
+import { SocketTransport } from '../../src/load/socket-transport.ts'
+import { createLogger } from '../../src/observability/logger.ts'
+import { createPlatform, type Platform } from '../../src/platform.ts'
+
+const RECORDINGS = join(import.meta.dirname, '../../media/calls')
+const clock = new SystemClock()
+const never = new AbortController().signal
+
+async function startedPlatform(dataDir: string): Promise<{ platform: Platform; target: string }> {
+  const config = loadConfig({ PORT: '0', DATA_DIR: dataDir, SHUTDOWN_GRACE_SECONDS: '1' })
+  const platform = await createPlatform(config, createLogger({ level: 'error', speech: false, version: 'test' }))
+  const { publicBaseUrl } = await platform.start()
+  return { platform, target: publicBaseUrl }
+}
+
+// Calls are as long as people speak.
+t.setTimeout(120_000)
+
+t.test('the server with its own engines', { timeout: 120_000 }, async (t) => {
+  const { platform, target } = await startedPlatform(t.testdir())
+  t.teardown(() => platform.stop())
+  const transport = new SocketTransport(clock, null)
+
+  await t.test('a recorded caller is greeted, understood and answered with the company\'s own hours', { timeout: 60_000 }, async (t) => {
+    const script = await loadScript(RECORDINGS, 'faq-hours')
+    const call = await judge({ clock, target }, await placeCall({ clock, transport, target, script }, never), never)
+    const words = call.failures.filter((failure) => failure.kind === 'words' || failure.kind === 'protocol')
+    t.same(words, [], 'said what the script expects, in messages that the carrier accepts')
+    const turn = call.records?.turns.at(-1)
+    t.match(turn?.heard, /saturday/i)
+    const sum = turn?.stages.reduce((total, stage) => total + stage.ms, 0) ?? 0
+    t.ok(turn !== undefined && turn.gapMs !== null && Math.abs(sum - turn.gapMs) <= 20, 'the stages add up to the measured gap')
+    t.equal(platform.service.registry.liveCount, 0)
+  })
+
+  await t.test('a recogniser that is killed while the caller speaks still ends in words', { timeout: 60_000 }, async (t) => {
+    const script = await loadScript(RECORDINGS, 'faq-hours')
+    const restartsBefore = platform.transcriber.stats.restarts
+    const over = new AbortController()
+    const killer = (async () => {
+      while (!over.signal.aborted && platform.transcriber.stats.running === 0) await clock.sleep(3, over.signal).catch(() => undefined)
+      if (!over.signal.aborted) await platform.transcriber.restartWorkers()
+    })()
+    const evidence = await placeCall({ clock, transport, target, script }, never)
+    over.abort()
+    await killer
+    const call = await judge({ clock, target }, evidence, never)
+    const answer = call.records?.turns.find((turn) => turn.turn > 0)
+    t.ok(platform.transcriber.stats.restarts > restartsBefore, 'it was killed in the middle of a decode')
+    t.ok((answer?.delivered.length ?? 0) > 0, `the caller heard: ${answer?.delivered}`)
+  })
+})
