@@ -2,8 +2,8 @@ import { NoiseFloor } from '../audio/level.ts'
 
 /**
  * The caller's speech out of two witnesses: the level of every 20 ms frame and Silero's probability for every 32 ms. Speech is what
- * both call speech: the level ends it within a frame or two, Silero keeps keyboards and music out. On a noisy line the level is
- * no witness and Silero decides alone; when Silero is missing or late the level does.
+ * both call speech: the level ends it within a frame or two, Silero keeps keyboards and music out. Where noise comes close to the
+ * caller's own loudness the level is no witness and Silero decides alone; when Silero is missing or late the level does.
  */
 export class VoiceFusion {
   readonly #floor = new NoiseFloor()
@@ -11,6 +11,8 @@ export class VoiceFusion {
   #loudSinceMs = 0
   #energyOn = false
   #levelDb = -Infinity
+  /** How loud speech is on this line: the latest peak of what Silero took for it. */
+  #speechDb = -Infinity
   #probability = 0
   #voiceOn = false
   #voiceAtMs = -Infinity
@@ -34,7 +36,12 @@ export class VoiceFusion {
 
   get mode(): 'fused' | 'energy-only' | 'noisy' {
     if (this.#frameAtMs - this.#voiceAtMs > VOICE_LATE_MS) return 'energy-only'
-    return this.#floor.db > NOISY_FLOOR_DB ? 'noisy' : 'fused'
+    return this.#noisy ? 'noisy' : 'fused'
+  }
+
+  /** Noise that matters, and speech that does not rise far enough above it. */
+  get #noisy(): boolean {
+    return this.#floor.db > NOISY_FLOOR_DB && this.#speechDb - this.#floor.db < LEVEL_TELLS_DB
   }
 
   /** A sound has just begun and cannot be told from speech yet. */
@@ -71,6 +78,7 @@ export class VoiceFusion {
     // Loudness is followed under echo too: when it turns out to be the caller, their speech began where the loudness did.
     const floorDb = echo ? this.#floor.db : this.#floor.observe(energyDb, this.#run !== null)
     this.#followLevel(atMs, energyDb, floorDb)
+    this.#speechDb = Math.max(this.#speechDb - SPEECH_FADES_DB, this.#voiceOn && !echo ? energyDb : -Infinity)
     if (this.#isVoiced(echo)) this.#extend(atMs, frameMs)
     else this.#endRunAfterGap(atMs)
   }
@@ -79,7 +87,7 @@ export class VoiceFusion {
   voice(atMs: number, probability: number): void {
     this.#voiceAtMs = atMs
     this.#probability = probability
-    const noisy = this.#floor.db > NOISY_FLOOR_DB
+    const noisy = this.#noisy
     const wasOn = this.#voiceOn
     this.#voiceOn = probability > (wasOn ? (noisy ? NOISY_OFF : VOICE_OFF) : noisy ? NOISY_ON : VOICE_ON)
     if (this.#run !== null) this.#judge(this.#run, probability)
@@ -98,7 +106,16 @@ export class VoiceFusion {
     this.#loudFrames = loud ? this.#loudFrames + 1 : 0
     if (this.#loudFrames === 1 && !this.#energyOn) this.#loudSinceMs = atMs - FRAME_MS
     if (this.#loudFrames >= ON_FRAMES) this.#energyOn = true
-    if (energyDb < Math.max(floorDb + OFF_ABOVE_FLOOR_DB, LOWEST_OFF_DB)) this.#energyOn = false
+    if (energyDb < this.#offDb) this.#energyOn = false
+  }
+
+  /** On a quiet line the weak end of a word is believed when Silero is convinced; over noise that would be the noise. */
+  get #convincingDb(): number {
+    return this.#floor.db > NOISY_FLOOR_DB ? this.#offDb : LOWEST_OFF_DB
+  }
+
+  get #offDb(): number {
+    return Math.max(this.#floor.db + OFF_ABOVE_FLOOR_DB, LOWEST_OFF_DB)
   }
 
   #isVoiced(echo: boolean): boolean {
@@ -109,7 +126,7 @@ export class VoiceFusion {
       case 'noisy':
         return this.#voiceOn
       case 'fused':
-        return this.#voiceOn && (this.#energyOn || (this.#run !== null && this.#probability >= CONVINCED && this.#levelDb > LOWEST_OFF_DB))
+        return this.#voiceOn && (this.#energyOn || (this.#run !== null && this.#probability >= CONVINCED && this.#levelDb > this.#convincingDb))
     }
   }
 
@@ -162,8 +179,11 @@ const VOICE_ON = 0.1
 const VOICE_OFF = 0.05
 const NOISY_ON = 0.3
 const NOISY_OFF = 0.2
-/** Above this floor the level misses a sixth of speech and more. */
+/** Above this floor the level misses a sixth of speech and more, unless speech stands out from it. */
 const NOISY_FLOOR_DB = -50
+const LEVEL_TELLS_DB = 18
+/** 3 dB a second: louder callers than the present one are soon forgotten. */
+const SPEECH_FADES_DB = 3 / 50
 /** Two windows: then the level decides alone. */
 const VOICE_LATE_MS = 96
 /** A gap inside a word (a stop consonant) is shorter than this. */

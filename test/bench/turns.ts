@@ -2,14 +2,17 @@
  * End of turn on recordings: `node test/bench/turns.ts [speech folder] [--verbose]`.
  * Real levels, real Silero, the embedded recogniser's text 150 ms after each pause was noticed, the real detector.
  * A pause of 100 ms or more inside a turn is cut when a commit falls into it; dead air is the time from the reference end of speech
- * (level, 10 ms steps) to the commit.
+ * (level, 10 ms steps) to the commit. At the end, on lines of three noise levels: where the last commit put the end of speech, against
+ * the ears of the load harness, and how many utterances, single words among them, became a turn.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { OPEN_EXPECTATION, type Expectation } from '../../src/core/expectation.ts'
+import { callerSpans } from '../../src/load/ears.ts'
+import { CALLER_SPEECH_DB, lineNoise, overMulaw, seedOf, speechLevelDb } from '../../src/load/telephone-line.ts'
 import { createTurnDetector } from '../../src/turn-taking/endpointing.ts'
 import { TURN_PRESETS, type SpeechSignal, type TurnDecision, type TurnPreset } from '../../src/turn-taking/turn-detector.ts'
-import { FRAME_MS, loadClip, mean, quantile, recognise, referenceSegments, speechFolder, wavs, WINDOW_MS, type Clip, type Segment } from './recorded-speech.ts'
+import { clipOf, FRAME_MS, lineSamples, loadClip, mean, quantile, recognise, referenceSegments, speechFolder, wavs, WINDOW_MS, type Clip, type Segment } from './recorded-speech.ts'
 
 /** Silero's answer is this late (a batch, a hop between threads), the text this late after the pause was noticed. */
 const VOICE_LAG_MS = 20
@@ -222,6 +225,33 @@ async function noise(): Promise<void> {
   console.log(`noise alone: ${started} speech starts and ${commits} commits in ${(ms / 1000).toFixed(0)} s = ${((started * 60_000) / ms).toFixed(2)} starts a minute`)
 }
 
+const SINGLE_WORDS = 30
+
+/** A line that was noisy before the caller spoke and stays so, speech at the harness's level. */
+async function noisyLine(path: string, snrDb: number): Promise<{ clip: Clip; endMs: number }> {
+  const speech = lineSamples(path)
+  const gain = 10 ** ((CALLER_SPEECH_DB - speechLevelDb(speech)) / 20)
+  const quiet = 3000 * 8
+  const noise = lineNoise(speech.length + quiet * 2, CALLER_SPEECH_DB - snrDb, seedOf(path))
+  const samples = Int16Array.from(noise, (sample, i) => Math.max(-32768, Math.min(32767, sample * 32768 + gain * (speech[i - quiet] ?? 0))))
+  const said = overMulaw(samples)
+  const spans = callerSpans(said.subarray(quiet, quiet + speech.length))
+  return { clip: await clipOf(path.split('/').at(-1) as string, said), endMs: 3000 + (spans.at(-1)?.endMs ?? 0) }
+}
+
+async function ends(name: string, paths: readonly string[], snrDb: number): Promise<void> {
+  const lateMs: number[] = []
+  for (const path of paths) {
+    const { clip, endMs } = await noisyLine(path, snrDb)
+    const last = (await decisionsFor(clip, 'balanced', OPEN_EXPECTATION, [])).findLast((decision) => decision.kind === 'commit')
+    if (last !== undefined) lateMs.push(last.lastVoicedMs - endMs)
+    if (verbose) console.log(`  ${snrDb} dB ${clip.name} ${last === undefined ? 'NO TURN' : `${last.lastVoicedMs - endMs} ms ${last.rule} "${last.text}"`}`)
+  }
+  const at = (share: number): string => quantile(lateMs, share).toFixed(0)
+  const close = lateMs.filter((ms) => Math.abs(ms) <= 40).length
+  console.log(`${snrDb} dB line, ${name}: ${lateMs.length} of ${paths.length} became a turn; its end against the ear p5 ${at(0.05)} p50 ${at(0.5)} p95 ${at(0.95)} ms, ${close} within 40 ms`)
+}
+
 if (!existsSync(join(folder, 'manifest.tsv'))) throw new Error(`no manifest.tsv in ${folder}: give the speech folder as the first argument`)
 const manifest = readFileSync(join(folder, 'manifest.tsv'), 'utf8')
   .trim()
@@ -244,3 +274,7 @@ console.log(row('ten digits expected', await singleTurns(wavs(join(folder, 'fsdd
 console.log(row('questions', await singleTurns(ofKind('question'), 'balanced', OPEN_EXPECTATION)))
 await singleWords()
 await noise()
+for (const snrDb of [40, 25, 15]) {
+  await ends('utterances', [...ofKind('question'), ...wavs(join(folder, 'misc'))], snrDb)
+  await ends('single words', wavs(join(folder, 'fsdd')).filter((_, i) => i % 3 === 0).slice(0, SINGLE_WORDS), snrDb)
+}
