@@ -1,0 +1,130 @@
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { runCli } from '../../src/cli.ts'
+import { PLATFORM } from '../../src/security/roles.ts'
+import { PASSWORD } from '../admin/admin-app.ts'
+import { openCompanyWorld, type CompanyWorld } from '../admin-resources/company-world.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+
+type Said = Readonly<{ status: number; out: string; err: string }>
+type Cli = Readonly<{ run: (...args: string[]) => Promise<Said>; start: (...args: string[]) => Running; world: CompanyWorld; folder: string; url: string; env: Record<string, string> }>
+type Running = Readonly<{ out: () => string; err: () => string; over: Promise<number>; end: AbortController; clock: VirtualClock }>
+
+async function openCli(t: Readonly<{ teardown: (work: () => unknown) => void }>): Promise<Cli> {
+  const world = await openCompanyWorld()
+  await world.app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => world.app.close())
+  const url = `http://127.0.0.1:${(world.app.server.address() as AddressInfo).port}`
+  const folder = mkdtempSync(join(tmpdir(), 'clientsvia-cli-'))
+  const env: Record<string, string> = { XDG_CONFIG_HOME: folder, CLIENTSVIA_PASSWORD: PASSWORD }
+  const start: Cli['start'] = (...args) => {
+    const text = { out: '', err: '' }
+    const end = new AbortController()
+    const clock = new VirtualClock()
+    const over = runCli(args, {
+      env, clock, signal: end.signal,
+      write: (more) => void (text.out += more),
+      writeError: (more) => void (text.err += more),
+      askPassword: async () => 'not the password',
+    })
+    return { out: () => text.out, err: () => text.err, over, end, clock }
+  }
+  const run: Cli['run'] = async (...args) => {
+    const running = start(...args)
+    const status = await running.over
+    return { status, out: running.out(), err: running.err() }
+  }
+  return { run, start, world, folder, url, env }
+}
+
+t.test('an operator signs in, makes a company from a file, and asks it something', async (t) => {
+  const { run, world, url, folder } = await openCli(t)
+  await world.addUser(PLATFORM, 'owner', 'owner@example.com')
+  t.match(await run('company', 'list'), { status: 2, err: /sign in first/ })
+  t.match(await run('login', '--url', `${url}/`, '--email', 'owner@example.com'), { status: 0, out: /signed in/ })
+  const kept = join(folder, 'clientsvia', 'credentials.json')
+  t.equal(statSync(kept).mode & 0o777, 0o600, 'nobody else can read it')
+  t.notMatch(readFileSync(kept, 'utf8'), new RegExp(PASSWORD))
+  t.match(await run('company', 'create', join(import.meta.dirname, '../../media/companies/polar-bay-air.json')), { status: 0, out: /company polar-bay-air\nagent .*, published\nknowledge: \d+ new/ })
+  t.match(await run('company', 'create', join(import.meta.dirname, '../../media/companies/polar-bay-air.json')), { status: 1, err: /CONFLICT/ })
+  t.match((await run('company', 'list')).out, /polar-bay-air\tactive\t/)
+  t.match(await run('try', 'polar-bay-air', 'what', 'are', 'your', 'hours'), { status: 0, out: /\(.*\)\n {2}intent/ })
+  t.match(await run('logout'), { status: 0 })
+  t.match(await run('company', 'list'), { status: 2, err: /sign in first/ })
+})
+
+t.test('a token that has run out is renewed without a word', async (t) => {
+  const { run, world, url } = await openCli(t)
+  await world.addUser(PLATFORM, 'owner', 'owner@example.com')
+  await run('login', '--url', url, '--email', 'owner@example.com')
+  await world.clock.advance(11 * 60_000)
+  t.match(await run('company', 'list'), { status: 0, out: /polar-bay/ })
+})
+
+t.test('knowledge goes out as CSV and comes in again, and a wrong row is named', async (t) => {
+  const { run, world, folder, url, env } = await openCli(t)
+  const owner = await world.as('polar-bay', 'owner')
+  const { secret } = (await owner('POST', '/companies/polar-bay/api-keys', { label: 'cli', scopes: ['config:read', 'config:write', 'calls:read'] })).json()
+  env['CLIENTSVIA_URL'] = url
+  env['CLIENTSVIA_API_KEY'] = secret
+  const exported = await run('knowledge', 'export', 'polar-bay')
+  t.match(exported.out, /^id,question,answer/)
+  const csv = join(folder, 'entries.csv')
+  writeFileSync(csv, `${exported.out.replace('Our mascot', 'The mascot')}`)
+  t.match(await run('knowledge', 'import', 'polar-bay', csv, '--dry-run'), { status: 0, out: /nothing stored: 0 new, 1 changed, 1 as they were/ })
+  t.match(await run('knowledge', 'import', 'polar-bay', csv), { status: 0, out: /knowledge: 0 new, 1 changed/ })
+  writeFileSync(csv, 'question,answer\nQ?,')
+  t.match(await run('knowledge', 'import', 'polar-bay', csv), { status: 1, err: /row 2, answer/ })
+  const json = join(folder, 'entries.json')
+  writeFileSync(json, JSON.stringify([{ question: 'New?', answer: 'Yes.', companyId: 'elsewhere', version: 4 }]))
+  t.match(await run('knowledge', 'import', 'polar-bay', json), { status: 0, out: /1 new/ })
+  t.match(await run('knowledge', 'import', 'harbor-lane', json), { status: 1, err: /NOT_FOUND/ })
+  t.match(await run('knowledge', 'import', 'polar-bay', join(folder, 'none.csv')), { status: 2, err: /ENOENT/ })
+})
+
+t.test('calls are watched as they happen; a lost connection is taken up where it broke', async (t) => {
+  const { start, world, url, env } = await openCli(t)
+  const owner = await world.as('polar-bay', 'owner')
+  const { secret } = (await owner('POST', '/companies/polar-bay/api-keys', { label: 'cli', scopes: ['calls:read', 'transcripts:read'] })).json()
+  env['CLIENTSVIA_URL'] = url
+  env['CLIENTSVIA_API_KEY'] = secret
+  const running = start('calls', 'tail', 'polar-bay')
+  const { events } = world.ports
+  const until = async (done: () => boolean): Promise<void> => {
+    while (!done()) await new Promise((resolve) => setImmediate(resolve))
+  }
+  await until(() => events.readerCount('polar-bay') === 1)
+  events.publish('polar-bay', { kind: 'turn.finished', at: '2026-03-02T15:00:00.000Z', callSid: 'CA1', data: { turn: 1, heard: 'hello' } })
+  await until(() => running.out().includes('CA1'))
+  t.match(running.out(), /^2026-03-02T15:00:00\.000Z {2}CA1 {2}turn\.finished {2}turn=1 {2}heard="hello"\n$/)
+  world.app.server.closeAllConnections()
+  await until(() => events.readerCount('polar-bay') === 0)
+  events.publish('polar-bay', { kind: 'call.ended', at: '2026-03-02T15:00:09.000Z', callSid: 'CA1', data: { outcome: 'completed' } })
+  await until(() => running.clock.pendingTimers > 0)
+  await running.clock.advance(2000)
+  await until(() => running.out().includes('call.ended'))
+  running.end.abort()
+  t.equal(await running.over, 0)
+  await until(() => events.readerCount('polar-bay') === 0)
+})
+
+t.test('the environment of a server is checked without starting it', async (t) => {
+  const { run, env } = await openCli(t)
+  t.match(await run('config', 'check'), { status: 0, out: /PORT +3000 +\(default\)[\s\S]*the configuration is right/ })
+  env['PORT'] = 'many'
+  t.match(await run('config', 'check'), { status: 1, err: /PORT/ })
+})
+
+t.test('a command that is wrong says what would be right', async (t) => {
+  const { run, url } = await openCli(t)
+  t.match(await run(), { status: 2, out: /clientsvia login/ })
+  t.match(await run('--help'), { status: 0, out: /clientsvia login/ })
+  t.match(await run('sing'), { status: 2, err: /there is no command "sing"/ })
+  t.match(await run('company', 'list', '--loud'), { status: 2, err: /--loud/ })
+  t.match(await run('login', '--url', url), { status: 2, err: /--email or --api-key/ })
+  t.match(await run('login', '--url', url, '--email', 'nobody@example.com'), { status: 1, err: /LOGIN_INVALID_CREDENTIALS/ })
+  t.match(await run('login', '--url', 'http://127.0.0.1:1', '--email', 'nobody@example.com'), { status: 2, err: /does not answer/ })
+})
