@@ -21,7 +21,7 @@ const LOOSE_PART_FLOOR = 0.66
 const SURE = 0.85
 const MATCHES = 3
 /** Below this, and this close together, the first of two is wrong as often as right: the caller is asked which was meant. */
-const DOUBT = { below: 0.65, margin: 0.1 } as const
+const DOUBT = { below: 0.6, margin: 0.1 } as const
 
 /** Answers from the company's own data: hours, ZIP codes, knowledge entries, templates. Null: the company has no answer. */
 export function contentAnswer(knowledgeMs: number): AnswerStep {

@@ -64,7 +64,7 @@ function speechAct(plain: string, rest: string, ownNames: readonly string[]): Sp
   if (isAll(plain, [...YES, ...GLAD]) && has(plain, YES)) return 'yes'
   if (/^(?:no|nope|nah)(?: (?:no|nope|not (?:really|now|yet|today)))*$/.test(plain)) return 'no'
   if (isAll(plain, [...HOLD, ...COURTESY]) && has(plain, HOLD)) return 'hold'
-  if (isAll(plain, [...GOODBYE, ...THANKS, ...COURTESY]) && has(plain, GOODBYE)) return 'goodbye'
+  if (has(plain, GOODBYE) && isAll(plain, [...GOODBYE, ...THANKS, ...COURTESY], MISHEARD_WORDS)) return 'goodbye'
   if (isAll(plain, [...THANKS, ...COURTESY]) && has(plain, THANKS)) return 'thanks'
   if (isAll(plain, [...REPEAT, ...COURTESY]) && has(plain, REPEAT)) return 'repeat'
   if (isForeign(plain)) return 'foreign'
@@ -81,7 +81,7 @@ const COURTESY = [
   'well', 'so', 'oh', 'um', 'uh', 'uhm', 'hmm', 'mhm', 'er', 'ah', 'yes', 'yeah', 'yep', 'no', 'right', 'sure', 'great', 'perfect', 'awesome', 'wonderful', 'cool', 'sir', 'ma am',
   "ma'am", 'then', 'just', 'now', 'for now', 'and', 'but', 'actually', 'like', 'you know', 'i mean', 'i see', 'got it', 'great thanks',
 ]
-const THANKS = ['thank you', 'thanks', 'thank you so much', 'thank you very much', 'thanks a lot', 'thanks so much', 'many thanks', 'appreciate it', 'i appreciate it', 'i appreciate your help',
+const THANKS = ['thank you', 'think you', 'thanks', 'thank you so much', 'thank you very much', 'thanks a lot', 'thanks so much', 'many thanks', 'appreciate it', 'i appreciate it', 'i appreciate your help',
   'thanks for your help', 'thank you for your help', 'for your help', 'that is helpful', 'that helps', 'cheers', 'much appreciated', 'you have been very helpful', 'that is great', 'that was great', 'very much', 'so much']
 const GOODBYE = [
   'bye', 'bye bye', 'goodbye', 'good bye', 'that is all', 'that is it', 'that will be all', 'that is everything', 'that will be it', 'that is all i needed', 'that is all i need',
@@ -104,13 +104,22 @@ const YES = ['yes', 'yeah', 'yep', 'yup', 'ya', 'sure', 'ok', 'okay', 'please', 
 
 const GLAD = ['great', 'thank you', 'thanks', 'perfect', 'alright', 'all right', 'oh', 'um', 'uh', 'well']
 
-/** True when the words are nothing but these phrases, one after the other. */
-function isAll(plain: string, phrases: readonly string[]): boolean {
+/** A line swallows a word or two of a goodbye: "no that is all think you by". */
+const MISHEARD_WORDS = 2
+const ASKS = /^(?:what|how|when|where|who|why|which|much|many|do|does|did|can|could|is|are|will|would|need|want)$/
+
+/** True when the words are nothing but these phrases, one after the other. `spare`: words without meaning that may be between them. */
+function isAll(plain: string, phrases: readonly string[], spare = 0): boolean {
   let left = plain
+  let skipped = 0
   while (left !== '') {
     let longest = ''
     for (const phrase of phrases) if (phrase.length > longest.length && `${left} `.startsWith(`${phrase} `)) longest = phrase
-    if (longest === '') return false
+    if (longest === '') {
+      longest = left.split(' ', 1)[0] as string
+      skipped++
+      if (skipped > spare || contentWords(longest).length > 0 || ASKS.test(longest)) return false
+    }
     left = left.slice(longest.length).trim()
   }
   return true

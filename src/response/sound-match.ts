@@ -20,7 +20,7 @@ const JOINED_QUALITY = 0.95
 const HALF_KNOWN_QUALITY = 0.85
 
 /**
- * Reads heard words as the words a company's callers use. "Firmness" is a furnace where furnaces are repaired. A heard word that the
+ * Reads heard words as the words a company's callers use. "Pleading" is bleeding where gums are treated. A heard word that the
  * company knows is taken as heard.
  */
 export class SoundMatch {
@@ -94,16 +94,20 @@ type Alike = Readonly<{ stem: string; quality: number }>
 export function soundLikeness(a: Word, b: Word): number {
   const length = Math.min(a.sound.length, b.sound.length)
   if (length < 3 || /\d/.test(a.text) || /\d/.test(b.text)) return 0
-  const sound = 1 - editCost(a.sound, b.sound, substitution) / Math.max(a.sound.length, b.sound.length)
-  const spelling = 1 - editCost(a.text, b.text, () => 1) / Math.max(a.text.length, b.text.length)
+  const least = length === 3 ? MIN_QUALITY.short : length === 4 ? MIN_QUALITY.middle : MIN_QUALITY.long
+  const sound = 1 - editCost(a.sound, b.sound, CONFUSED_COST) / Math.max(a.sound.length, b.sound.length)
+  // Spelling is looked at only where it can still decide.
+  if (SOUND_SHARE * sound + 1 - SOUND_SHARE < least) return 0
+  const spelling = 1 - editCost(a.text, b.text, 1) / Math.max(a.text.length, b.text.length)
   const quality = SOUND_SHARE * sound + (1 - SOUND_SHARE) * spelling
-  return quality >= (length === 3 ? MIN_QUALITY.short : length === 4 ? MIN_QUALITY.middle : MIN_QUALITY.long) ? quality : 0
+  return quality >= least ? quality : 0
 }
 
 /** Cheap enough to ask of every word: as many sounds in common as a likeness needs. */
 function mayBeAlike(heard: Word, sounds: number, known: Known): boolean {
-  if (Math.abs(heard.sound.length - known.word.sound.length) > 2) return false
-  return bitCount(sounds ^ known.sounds) <= 3
+  const isShort = known.word.sound.length <= 4
+  if (Math.abs(heard.sound.length - known.word.sound.length) > (isShort ? 1 : 2)) return false
+  return bitCount(sounds ^ known.sounds) <= (isShort ? 2 : 3)
 }
 
 function soundSet(sound: string): number {
@@ -119,23 +123,25 @@ function bitCount(set: number): number {
 }
 
 /** Consonants that a band of 300 to 3400 Hz leaves hard to tell apart, in the letters of double metaphone ("0" is "th"). */
-const CONFUSED = ['MN', 'PTK', 'FS0X', 'TJX', 'LR', '0T', 'PF']
+const CONFUSED: ReadonlySet<string> = new Set(['MN', 'PTK', 'FS0X', 'TJX', 'LR', '0T', 'PF'].flatMap((group) => [...group].flatMap((a) => [...group].map((b) => a + b))))
+/** Half an error: as much as a lost consonant in a word twice as long. */
+const CONFUSED_COST = 0.5
 
-function substitution(a: string, b: string): number {
-  return CONFUSED.some((group) => group.includes(a) && group.includes(b)) ? 0.5 : 1
-}
-
-function editCost(a: string, b: string, substitute: (a: string, b: string) => number): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+/** Least sum of letters lost, added and replaced; replacing one sound by another that is easily confused costs `confusedCost`. */
+function editCost(a: string, b: string, confusedCost: number): number {
+  let row = new Float64Array(b.length + 1).map((_, index) => index)
+  let next = new Float64Array(b.length + 1)
   for (let i = 1; i <= a.length; i++) {
-    const next = [i]
+    next[0] = i
+    const left = a.charAt(i - 1)
     for (let j = 1; j <= b.length; j++) {
-      const left = a[i - 1] as string
-      const right = b[j - 1] as string
-      const replaced = (row[j - 1] as number) + (left === right ? 0 : substitute(left, right))
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+      const right = b.charAt(j - 1)
+      const cost = left === right ? 0 : confusedCost < 1 && CONFUSED.has(left + right) ? confusedCost : 1
+      next[j] = Math.min((row[j - 1] as number) + cost, (row[j] as number) + 1, (next[j - 1] as number) + 1)
     }
+    const done = row
     row = next
+    next = done
   }
   return row[b.length] as number
 }

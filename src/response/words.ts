@@ -50,6 +50,8 @@ const SAME: readonly (readonly [RegExp, string])[] = [
   [/\bwhat time\b/g, 'when'],
   [/\bfridge\b/g, 'refrigerator'],
   [/\bbroke\b/g, 'broken'],
+  [/\bgood[ -]?(?:by|buy)\b/g, 'goodbye'],
+  [/\b(thank you|thanks|okay|all) (?:by|buy)$/g, '$1 bye'],
 ]
 
 const SENTENCE_WORD = /[a-z0-9']+/g

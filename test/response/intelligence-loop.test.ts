@@ -231,6 +231,34 @@ t.test('noise that never becomes words is asked less and less, and then left alo
   t.match((await say('yes', { dialogue: (await unheard(offered.dialogue)).dialogue })).action, { kind: 'transfer', phoneNumberE164: '+15550100019' }, 'a yes that was lost is asked for again')
 })
 
+t.test('a caller who may mean either of two things is asked which, and only once', async (t) => {
+  const asked = await say('Do you accept segment?', {}, harbor)
+  const offer = asked.dialogue.offer
+  if (offer === null || offer.kind !== 'which') return t.fail(asked.said)
+  t.match(asked.said, /^Did you mean, .+, or, .+\?$/)
+  t.notOk(asked.gap)
+  const then = async (heard: string): Promise<string> => (await say(heard, { dialogue: asked.dialogue }, harbor)).entryIds.join('+')
+  t.equal(await then('the first one'), offer.entryId)
+  t.equal(await then('yes'), offer.entryId)
+  t.equal(await then('the second one please'), offer.otherEntryId)
+  t.equal(await then('how much is a crown'), 'crown', 'or something else altogether')
+  t.match((await say('no', { dialogue: asked.dialogue }, harbor)).said, /What can I do for you/)
+  t.not((await say('Do you accept segment?', { dialogue: asked.dialogue }, harbor)).dialogue.offer?.kind, 'which')
+})
+
+t.test('trade words that a recogniser spelt by ear are understood', async (t) => {
+  const lines = [
+    ['How much for a tune upon two systems?', 'tune-up-price'], ["What's the price of Dutch cleaning?", 'duct-cleaning'], ['What does the diagnostic visit cause?', 'diagnostic-fee'],
+    ['Found much to clean the drain-line.', 'drain-line-price'], ['I need to re-schedule my appointment.', 'reschedule'], ['Do you service train units?', 'brands'],
+  ] as const
+  for (const [heard, expected] of lines) t.equal((await say(heard)).entryIds.join('+'), expected, heard)
+  const teeth = [['My guns are pleading.', 'gum-disease|diagnosis'], ['Do you take del to dental?', 'insurance'], ['I have a tooth hack,', 'toothache'], ['Is there parting?', 'parking'], ['Can you send my ex-raise to another office?', 'records']] as const
+  for (const [heard, expected] of teeth) {
+    const reply = await say(heard, {}, harbor)
+    t.ok(expected.split('|').includes(reply.entryIds.join('+')), `${heard} -> ${reply.said}`)
+  }
+})
+
 t.test('what the company does not know is said, learned, and help is offered the second time', async (t) => {
   const first = await say('do you have a recipe for lasagna')
   t.ok(first.gap)
