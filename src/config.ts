@@ -26,7 +26,30 @@ export type Config = Readonly<{
   demoCompanies: boolean
   sttWorkers: number
   budget: LatencyBudget
+  admin: AdminConfig
   settings: readonly Setting[]
+}>
+/** The door of the administration: see src/security/policy.ts for what each choice means. Null: worked out at start. */
+export type AdminConfig = Readonly<{
+  /** `kid:secret,...`, the signing key first. */
+  jwtKeys: Secret | null
+  auditSecret: Secret | null
+  /** `id:secret,...` for companies' own secrets, the newest first. */
+  masterKeys: Secret | null
+  ownerEmail: string
+  ownerPassword: Secret | null
+  geoDatabase: string | null
+  allowedCountries: readonly string[]
+  unknownCountry: 'refuse' | 'allow'
+  maxTravelKmh: number
+  keylessLogin: 'loopback' | 'never' | 'anywhere'
+  sessionConflict: 'newest-wins' | 'deny'
+  maxDevices: number
+  passwordMinLength: number
+  accessTokenMs: number
+  idleMs: number
+  absoluteMs: number
+  allowedOrigins: readonly string[]
 }>
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
 /** One variable as it was understood; `value` never holds a secret. */
@@ -129,6 +152,16 @@ const yesOrNo = (): z.ZodType<boolean, string> =>
   z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true')
 const baseUrl = text().refine(isBaseUrl, 'must be a URL without query or password: https, or http on a loopback address').transform((url) => url.replace(/\/+$/, ''))
 
+const listOf = (item: RegExp, message: string): z.ZodType<readonly string[], string> =>
+  z
+    .string()
+    .transform((value) => value.split(',').map((part) => part.trim()).filter((part) => part !== ''))
+    .refine((parts) => parts.every((part) => item.test(part)), message)
+const keyList = (): z.ZodType<string | undefined, string | undefined> =>
+  text()
+    .regex(/^[\w-]+:.{32,}(,[\w-]+:.{32,})*$/, 'must be id:secret, each secret of at least 32 characters, separated by commas')
+    .optional()
+
 /** Milliseconds. A stage that may take longer than the hard limit would have no limit. */
 const stageMs = (stage: string, ms: number): z.ZodType<number, string> =>
   whole(1, 10_000).register(about, { says: `Deadline of the ${stage} stage, in ms.`, example: String(ms), default: String(ms) })
@@ -185,8 +218,64 @@ const SCHEMA = z.object({
   TURN_PERSONALITY_MS: stageMs('personality', 20),
   TURN_SYNTHESIS_MS: stageMs('synthesis', 400),
   TURN_PLAYOUT_MS: stageMs('playout', 60),
+  ADMIN_EMAIL: z
+    .email('must be an e-mail address')
+    .register(about, { says: 'Who owns this server: the first person who may sign in.', example: 'owner@example.com', default: 'owner@localhost.local' }),
+  ADMIN_PASSWORD: text()
+    .min(8, 'is shorter than 8 characters')
+    .optional()
+    .register(about, { says: "The owner's first password. Without it: a random one, printed once.", example: '', default: null, secret: true }),
+  ADMIN_ORIGINS: listOf(/^https?:\/\/[^/\s,]+$/, 'must be origins such as https://admin.example.com, separated by commas').register(about, {
+    says: 'Web pages of other origins that may call the API.',
+    example: 'https://admin.example.com',
+    default: '',
+  }),
+  JWT_KEYS: keyList().register(about, {
+    says: 'Keys that sign sessions, kid:secret of 32 bytes or more, the newest first. Without it: one made at the first start.',
+    example: '',
+    default: null,
+    secret: true,
+  }),
+  AUDIT_SECRET: text()
+    .min(32, 'is shorter than 32 characters')
+    .optional()
+    .register(about, { says: 'Chains the audit log; keep it as long as the log. Without it: one made at the first start.', example: '', default: null, secret: true }),
+  MASTER_KEYS: keyList().register(about, {
+    says: "Keys that encrypt companies' own secrets, id:secret, the newest first. Without it: one made at the first start.",
+    example: '',
+    default: null,
+    secret: true,
+  }),
+  GEO_DATABASE: text().optional().register(about, { says: 'A MaxMind file. Without it: the country database that comes along.', example: '/data/GeoLite2-City.mmdb', default: null }),
+  GEO_ALLOWED_COUNTRIES: listOf(/^([A-Z]{2}|\*)$/, 'must be ISO country codes separated by commas, or *').register(about, {
+    says: 'Countries that people may sign in from; * for any.',
+    example: 'US,CA',
+    default: 'US,CA,GB,AU',
+  }),
+  GEO_UNKNOWN: z.enum(['refuse', 'allow'], { error: 'must be refuse or allow' }).register(about, {
+    says: 'Whether people may sign in from an address of no known country, such as a local network.',
+    example: 'allow',
+    default: 'refuse',
+  }),
+  MAX_TRAVEL_KMH: whole(100, 100_000).register(about, { says: 'Two sign-ins further apart than anybody can travel are refused.', example: '900', default: '900' }),
+  KEYLESS_LOGIN: z.enum(['loopback', 'never', 'anywhere'], { error: 'must be loopback, never or anywhere' }).register(about, {
+    says: 'Where a client without a device key, such as curl, may sign in by password.',
+    example: 'never',
+    default: 'loopback',
+  }),
+  SESSION_CONFLICT: z.enum(['newest-wins', 'deny'], { error: 'must be newest-wins or deny' }).register(about, {
+    says: 'What a second sign-in of the same person does.',
+    example: 'deny',
+    default: 'newest-wins',
+  }),
+  MAX_DEVICES: whole(1, 20).register(about, { says: 'Trusted devices a person.', example: '3', default: '3' }),
+  PASSWORD_MIN_LENGTH: whole(8, 64).register(about, { says: 'Shortest new password.', example: '15', default: '15' }),
+  SESSION_IDLE_MINUTES: whole(1, 1440).register(about, { says: 'A session unused for this long ends.', example: '30', default: '30' }),
+  SESSION_MAX_HOURS: whole(1, 168).register(about, { says: 'A session ends after this long, used or not.', example: '12', default: '12' }),
+  ACCESS_TOKEN_MINUTES: whole(1, 60).register(about, { says: 'Life of an access token.', example: '10', default: '10' }),
 })
 type Values = z.output<typeof SCHEMA>
+
 const EXAMPLES = new Map(Object.entries(SCHEMA.shape).map(([name, schema]) => [name, aboutOf(schema).example]))
 
 /** What no variable can know by itself. */
@@ -226,8 +315,31 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     demoCompanies: values.DEMO_COMPANIES,
     // One processor is the media loop's.
     sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),
+    admin: {
+      jwtKeys: secretOrNull(values.JWT_KEYS),
+      auditSecret: secretOrNull(values.AUDIT_SECRET),
+      masterKeys: secretOrNull(values.MASTER_KEYS),
+      ownerEmail: values.ADMIN_EMAIL,
+      ownerPassword: secretOrNull(values.ADMIN_PASSWORD),
+      geoDatabase: values.GEO_DATABASE ?? null,
+      allowedCountries: values.GEO_ALLOWED_COUNTRIES,
+      unknownCountry: values.GEO_UNKNOWN,
+      maxTravelKmh: values.MAX_TRAVEL_KMH,
+      keylessLogin: values.KEYLESS_LOGIN,
+      sessionConflict: values.SESSION_CONFLICT,
+      maxDevices: values.MAX_DEVICES,
+      passwordMinLength: values.PASSWORD_MIN_LENGTH,
+      accessTokenMs: values.ACCESS_TOKEN_MINUTES * 60_000,
+      idleMs: values.SESSION_IDLE_MINUTES * 60_000,
+      absoluteMs: values.SESSION_MAX_HOURS * 3_600_000,
+      allowedOrigins: values.ADMIN_ORIGINS,
+    },
     budget: { targetMs: values.TURN_TARGET_MS, hardMs: values.TURN_HARD_MS, stallAfterMs: values.TURN_STALL_MS, stagesMs: stagesOf(values) },
   }
+}
+
+function secretOrNull(value: string | undefined): Secret | null {
+  return value === undefined ? null : new Secret(value)
 }
 
 function stagesOf(values: Values): LatencyBudget['stagesMs'] & Record<string, number> {

@@ -2,13 +2,16 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { addAdminPlane } from './admin-plane.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { CallService } from './call/call-service.ts'
+import { keepRetention } from './call/retention.ts'
 import { publicBaseUrl, type Config } from './config.ts'
 import { SystemClock, type Clock } from './core/clock.ts'
 import { Scope } from './core/scope.ts'
 import type { SpeakableText } from './core/speakable-text.ts'
 import { createMetrics } from './observability/metrics.ts'
+import { EventBus } from './observability/event-bus.ts'
 import type { Logger } from './observability/logger.ts'
 import { loadCompanyFile } from './response/company-file.ts'
 import type { CompanyContext } from './response/company-context.ts'
@@ -54,6 +57,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
   const clock = new SystemClock()
   const scope = new Scope()
   const metrics = createMetrics({ process: true })
+  const events = new EventBus()
   const readiness = new Readiness()
   mkdirSync(config.dataDir, { recursive: true })
   const cacheDir = join(config.dataDir, 'cache')
@@ -85,6 +89,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     onRefreshFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'company not refreshed'),
   })
   const voiceOf = (context: CompanyContext) => phrases.forCompany({ companyId: context.company.id, agentVersion: context.agent.version })
+  const responder = createResponder({ model: null, budget: config.budget })
   const service = new CallService({
     clock,
     logger,
@@ -97,15 +102,24 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
       await store.knowledge.recordUse(companyId, learning.entryId, { at: clock.wallTime().toISOString(), success: !learning.gap })
     },
     observer: {
-      callStarted: () => metrics.callStarted(),
-      callEnded: (_companyId, outcome, facts) => metrics.callEnded(outcome, facts.durationSeconds, facts.lostFrameCount),
-      turnFinished: (_companyId, turn) => metrics.turnFinished(turn),
+      callStarted: (companyId, callSid) => {
+        metrics.callStarted()
+        events.publish(companyId, { kind: 'call.started', at: clock.wallTime().toISOString(), callSid, data: {} })
+      },
+      callEnded: (companyId, callSid, outcome, facts) => {
+        metrics.callEnded(outcome, facts.durationSeconds, facts.lostFrameCount)
+        events.publish(companyId, { kind: 'call.ended', at: clock.wallTime().toISOString(), callSid, data: { outcome, ...facts } })
+      },
+      turnFinished: (companyId, callSid, turn) => {
+        metrics.turnFinished(turn)
+        events.publish(companyId, { kind: 'turn.finished', at: clock.wallTime().toISOString(), callSid, data: { ...turn } })
+      },
     },
     maxCalls: MAX_CALLS,
     conversation: {
       voiceActivity,
       transcriber,
-      responder: createResponder({ model: null, budget: config.budget }),
+      responder,
       createTurnDetector: (preset) => createTurnDetector({ preset }),
       createInterruptionDetector: () => createInterruptionDetector(),
       createEchoGuard: () => new EchoDetector(),
@@ -157,6 +171,32 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
       })
   }
 
+  const admin = await addAdminPlane(app, {
+    config,
+    logger,
+    clock,
+    scope,
+    store,
+    contexts,
+    responder,
+    service,
+    events,
+    readiness,
+    warm: (companyId) =>
+      void warmCompany(companyId).catch((error: unknown) => {
+        if (!scope.ended) logger.warn({ companyId, error: String(error) }, 'company not warm')
+      }),
+    print: (line) => process.stdout.write(`${line}\n`),
+  })
+  const keepOnlyWhatIsWanted = (): void => {
+    const onFailure = (companyId: string, error: unknown): void => logger.error({ companyId, error: String(error) }, 'retention not kept')
+    void keepRetention(
+      { clock, companies: store.companies, calls: store.calls, audio: null, onFailure },
+      (swept) => logger.info({ ...swept }, 'retention kept'),
+      scope.signal,
+    ).catch((error: unknown) => logger.error({ error: String(error) }, 'retention stopped'))
+  }
+
   let stopping: Promise<void> | null = null
   const stop = async (): Promise<void> => {
     readiness.drain()
@@ -170,6 +210,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     await app.close()
     scope.end('the server stops')
     await Promise.all([voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close()])
+    await admin.close()
     await store.close()
   }
 
@@ -188,8 +229,10 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
       await engines
       logger.info({ decoder: transcriber.stats.decoder }, 'recogniser ready')
       await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id)))
+      await admin.start()
       readiness.ready()
       startEmbedder()
+      keepOnlyWhatIsWanted()
       return { port, publicBaseUrl: listeningAt }
     },
     stop: () => (stopping ??= stop()),

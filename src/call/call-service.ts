@@ -34,9 +34,9 @@ export interface CallLogger {
 }
 
 export type CallObserver = Readonly<{
-  callStarted: (companyId: string) => void
-  callEnded: (companyId: string, outcome: CallOutcome, facts: Readonly<{ durationSeconds: number; lostFrameCount: number }>) => void
-  turnFinished: (companyId: string, turn: TurnRecord) => void
+  callStarted: (companyId: string, callSid: string) => void
+  callEnded: (companyId: string, callSid: string, outcome: CallOutcome, facts: Readonly<{ durationSeconds: number; lostFrameCount: number }>) => void
+  turnFinished: (companyId: string, callSid: string, turn: TurnRecord) => void
 }>
 
 export type CallServiceDeps = Readonly<{
@@ -116,7 +116,7 @@ export class CallService implements CallHandler {
     const earlierTurns = leg.start.resumed ? await this.#earlierTurns(companyId, callSid, scope.signal) : []
     const firstTurn = (earlierTurns.at(-1)?.turn ?? -1) + 1
     const conversation = new Conversation(this.#conversationDeps(), leg, context, scope, exchangesOf(earlierTurns), firstTurn)
-    this.#deps.observer.callStarted(companyId)
+    this.#deps.observer.callStarted(companyId, callSid)
     this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, startedAt))
     let outcome: CallOutcome = 'failed'
     const answeredAt = this.#deps.clock.now()
@@ -124,7 +124,7 @@ export class CallService implements CallHandler {
       outcome = outcomeOf(await conversation.run())
     } finally {
       const durationSeconds = (this.#deps.clock.now() - answeredAt) / 1000
-      this.#deps.observer.callEnded(companyId, outcome, { durationSeconds, lostFrameCount: leg.lostFrameCount })
+      this.#deps.observer.callEnded(companyId, callSid, outcome, { durationSeconds, lostFrameCount: leg.lostFrameCount })
       await this.#settleWrites(callSid)
       await this.#finish(leg, outcome)
     }
@@ -178,7 +178,7 @@ export class CallService implements CallHandler {
       ...deps.conversation,
       clock: deps.clock,
       onTurn: (companyId, callSid, turn) => {
-        deps.observer.turnFinished(companyId, turn)
+        deps.observer.turnFinished(companyId, callSid, turn)
         logger.info(
           { companyId, callSid, turn: turn.turn, gapMs: turn.gapMs, patienceMs: turn.patienceMs, overBudgetMs: turn.budgetExceededByMs, sources: turn.sources },
           'turn finished',

@@ -9,6 +9,7 @@ import type { Transcriber, TranscriberOptions, TranscriptEvent, TranscriptionSes
 import type { InterruptionDecision, InterruptionDetector, InterruptionSignal } from '../turn-taking/interruption.ts'
 import type { SpeechSignal, TurnDecision, TurnDetector } from '../turn-taking/turn-detector.ts'
 import type { CallLeg } from './call-leg.ts'
+import { NOTHING_SAID, redact, type RedactionState } from './redaction.ts'
 
 /** Tells the caller's own voice from the agent's, coming back over the line. Media-clock milliseconds. */
 export interface EchoGuard {
@@ -62,6 +63,9 @@ export class CallerEar {
   readonly #voice: VoiceActivitySession
   #heard: Heard = { utterance: 0, text: '', audioEndMs: 0, final: false }
   #agentAudible = false
+  /** What earlier utterances make likely of digits in this one, and what this one adds once it is over. */
+  #redaction: RedactionState = NOTHING_SAID
+  #nextRedaction: RedactionState = NOTHING_SAID
   #wakeScope: Scope | null = null
   #wakeArmedForMs: number | null = null
   #lastTickAt = -Infinity
@@ -99,8 +103,7 @@ export class CallerEar {
   agentAudible(generation: number): void {
     const atMs = this.#deps.leg.mediaNowMs()
     this.#agentAudible = true
-    this.#session.endUtterance(atMs)
-    this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false }
+    this.#endUtterance(atMs)
     this.#tellTurn({ kind: 'agent', state: 'audible', atMs })
     this.#tellInterruption({ kind: 'agent-audible', atMs, generation })
   }
@@ -117,8 +120,13 @@ export class CallerEar {
   dropUtterance(lastVoicedMs: number): void {
     // What has begun since then is not part of it, even if it is not yet known to be speech.
     const atMs = Math.min(this.#deps.leg.mediaNowMs(), lastVoicedMs + DROPPED_TAIL_MS)
+    this.#endUtterance(atMs)
+  }
+
+  #endUtterance(atMs: number): void {
     this.#session.endUtterance(atMs)
     this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false }
+    this.#redaction = this.#nextRedaction
   }
 
   agentSent(mulaw: Uint8Array, heardAtMs: number): void {
@@ -215,7 +223,9 @@ export class CallerEar {
         this.#tellTurn({ kind: 'turn-hint', hint: event.hint, confidence: event.confidence, atMs: event.mediaMs })
         return
       case 'transcript': {
-        const text = this.#deps.correct(event.text)
+        // Before anything else hears them: nobody behind this line ever sees a card number.
+        const { text, state } = redact(this.#deps.correct(event.text), this.#redaction)
+        this.#nextRedaction = state
         if (event.utterance !== this.#heard.utterance) {
           // Late words about an utterance that is over: the detectors are past it, a turn may still wait for them.
           this.#listener.words({ utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final })

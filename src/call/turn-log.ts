@@ -3,6 +3,7 @@ import { StageRecorder, turnLatency, type LatencyBudget, type TurnLatency } from
 import type { CallAction, TurnInput } from '../response/responder.ts'
 import type { TurnDecision } from '../turn-taking/turn-detector.ts'
 import type { TurnRecord } from './call-record.ts'
+import { redact } from './redaction.ts'
 import type { Reply } from './reply.ts'
 
 type Commit = Extract<TurnDecision, { kind: 'commit' }>
@@ -45,7 +46,7 @@ export class TurnLog {
   }
 
   get heard(): string {
-    return this.#input.kind === 'speech' ? this.#input.text : this.#input.kind === 'dtmf' ? this.#input.digits : ''
+    return this.#input.kind === 'speech' ? this.#input.text : this.#input.kind === 'dtmf' ? redact(this.#input.digits).text : ''
   }
 
   /** The words of a turn that was committed before they were known. */

@@ -1,0 +1,151 @@
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { accessRoutes } from './admin/access-routes.ts'
+import { auditRoutes } from './admin/audit-routes.ts'
+import { authRoutes } from './admin/auth-routes.ts'
+import { registerAdmin } from './admin/pipeline.ts'
+import { adminResources } from './admin/resources.ts'
+import { userRoutes } from './admin/user-routes.ts'
+import { callStore } from './call/erasure.ts'
+import type { CallService } from './call/call-service.ts'
+import type { Config, Secret } from './config.ts'
+import type { Clock } from './core/clock.ts'
+import type { Scope } from './core/scope.ts'
+import type { EventBus } from './observability/event-bus.ts'
+import type { Logger } from './observability/logger.ts'
+import type { CompanyContextSource } from './response/company-context.ts'
+import type { Responder } from './response/responder.ts'
+import { openLocator } from './security/geo.ts'
+import { ConsoleNotifier } from './security/notifier.ts'
+import { CompanySecrets } from './security/secret-box.ts'
+import { readOrCreateSecret } from './security/secret-file.ts'
+import { deriveKey } from './security/secrets.ts'
+import { createSecurity } from './security/security.ts'
+import { parseKeyRing, type KeyRing } from './security/tokens.ts'
+import type { Readiness } from './server.ts'
+import { openEmbeddedSecurityStore } from './storage/embedded-security-store.ts'
+import type { EmbeddedStore } from './storage/embedded-store.ts'
+
+/** Ended sessions, spent links and old counters are dropped this often. */
+const SWEEP_EVERY_MS = 6 * 60 * 60_000
+
+export type AdminPlaneDeps = Readonly<{
+  config: Config
+  logger: Logger
+  clock: Clock
+  scope: Scope
+  store: EmbeddedStore
+  contexts: CompanyContextSource
+  responder: Responder
+  service: CallService
+  events: EventBus
+  readiness: Readiness
+  /** Makes a company's new phrases ready. */
+  warm: (companyId: string) => void
+  /** The operator's console: never the log, which is kept and copied. */
+  print: (line: string) => void
+}>
+
+export type AdminPlane = Readonly<{
+  /** After the server listens: the first owner, and the sweeps. */
+  start: () => Promise<void>
+  close: () => Promise<void>
+}>
+
+/** Login, roles, audit and every resource under /api/v1, on the same server as the calls. */
+export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps): Promise<AdminPlane> {
+  const { config, logger, clock, scope, store } = deps
+  const { admin } = config
+  const secretFile = (name: string): Promise<Uint8Array> => readOrCreateSecret(join(config.dataDir, name), scope.signal)
+  const locator = admin.geoDatabase === null ? await openLocator() : await openLocator(admin.geoDatabase, scope.signal)
+  deps.readiness.part('countries', () => ({ ok: locator.problem === null, detail: locator.problem ?? 'country database open' }))
+  const keyRing = await keysOf(admin.jwtKeys, 'JWT_KEYS', () => secretFile('auth.secret'))
+  const masterKeys = await keysOf(admin.masterKeys, 'MASTER_KEYS', () => secretFile('master.secret'))
+  const auditSecret = admin.auditSecret === null ? await secretFile('audit.secret') : new Uint8Array(Buffer.from(admin.auditSecret.reveal()))
+  const securityStore = openEmbeddedSecurityStore(join(config.dataDir, 'security.db'))
+  const security = createSecurity({
+    store: securityStore,
+    clock,
+    locator,
+    notifier: new ConsoleNotifier(deps.print),
+    keyRing,
+    auditSecret,
+    issuer: config.server.publicBaseUrl ?? 'https://clientsvia.invalid',
+    policy: {
+      allowedCountries: admin.allowedCountries,
+      unknownCountry: admin.unknownCountry,
+      trustedProxyHops: config.server.trustedProxyHops,
+      maxTravelKmh: admin.maxTravelKmh,
+      keylessLogin: admin.keylessLogin,
+      sessionConflict: admin.sessionConflict,
+      maxDevices: admin.maxDevices,
+      passwordMinLength: admin.passwordMinLength,
+      accessTokenMs: admin.accessTokenMs,
+      idleMs: admin.idleMs,
+      absoluteMs: admin.absoluteMs,
+    },
+  })
+  const resources = adminResources({
+    companies: store.companies,
+    agents: store.agents,
+    knowledge: store.knowledge,
+    calls: store.calls,
+    contexts: deps.contexts,
+    responder: deps.responder,
+    saved: (companyId) => {
+      deps.contexts.invalidate(companyId)
+      deps.warm(companyId)
+    },
+    liveCalls: (companyId) =>
+      deps.service.registry.live
+        .filter((call) => call.companyId === companyId)
+        .map((call) => ({ callSid: call.callSid, startedAt: call.startedAt, hangUp: () => call.end() })),
+    events: deps.events,
+    stores: [callStore(store.calls)],
+    secrets: new CompanySecrets(
+      store.documents,
+      masterKeys.map(({ kid, secret }) => ({ id: kid, secret })),
+      clock,
+    ),
+    settings: config.settings,
+    health: () => deps.readiness.report(),
+    rates: { callMinuteCents: null, modelTokenCents: null },
+    sealKey: deriveKey((keyRing[0] as KeyRing[number]).secret, 'test console'),
+    stopping: scope.signal,
+  })
+  await registerAdmin(
+    app,
+    {
+      security,
+      clock,
+      companyExists: async (companyId, signal) => (await store.companies.get(companyId, signal)) !== null,
+      reportError: (error, facts) => logger.error({ ...facts, error: error instanceof Error ? error.message : String(error) }, 'request failed'),
+      allowedOrigins: admin.allowedOrigins,
+    },
+    [authRoutes, userRoutes, accessRoutes, auditRoutes, ...resources],
+  )
+
+  const sweep = async (): Promise<void> => {
+    while (!scope.ended) {
+      await clock.sleep(SWEEP_EVERY_MS, scope.signal)
+      await security.sessions.sweep()
+    }
+  }
+  return {
+    start: async () => {
+      const first = await security.users.ensureFirstOwner({ email: admin.ownerEmail, password: admin.ownerPassword?.reveal() ?? null }, scope.signal)
+      if (first?.generatedPassword) deps.print(`The owner is ${first.user.email}, with the password ${first.generatedPassword} (shown once; ADMIN_EMAIL and ADMIN_PASSWORD choose others)`)
+      void sweep().catch((error: unknown) => {
+        if (!scope.ended) logger.error({ error: String(error) }, 'sessions not swept')
+      })
+    },
+    close: async () => {
+      await security.passwords.settled()
+      securityStore.close()
+    },
+  }
+}
+
+async function keysOf(given: Secret | null, name: string, make: () => Promise<Uint8Array>): Promise<KeyRing> {
+  return given === null ? [{ kid: 'local', secret: await make() }] : parseKeyRing(given.reveal(), name)
+}
