@@ -103,8 +103,11 @@ export function soundLikeness(a: Word, b: Word): number {
   return quality >= least ? quality : 0
 }
 
-/** Cheap enough to ask of every word: as many sounds in common as a likeness needs. */
+/** Cheap enough to ask of every word: the same beginning, which carries a word's stress, and as many sounds in common as a likeness needs. */
 function mayBeAlike(heard: Word, sounds: number, known: Known): boolean {
+  const begins = heard.sound.charAt(0)
+  const beginsKnown = known.word.sound.charAt(0)
+  if (begins !== beginsKnown && !CONFUSED.has(begins + beginsKnown)) return false
   const isShort = known.word.sound.length <= 4
   if (Math.abs(heard.sound.length - known.word.sound.length) > (isShort ? 1 : 2)) return false
   return bitCount(sounds ^ known.sounds) <= (isShort ? 2 : 3)

@@ -38,7 +38,7 @@ const SEEN = {
 const HELD_OUT = { 'polar-bay-air': HELD_OUT_POLAR_BAY, 'harbor-lane-dental': HELD_OUT_HARBOR_LANE } as const
 const COMPANIES = ['polar-bay-air', 'harbor-lane-dental'] as const
 
-type Outcome = 'right' | 'asked back' | 'no answer' | 'wrong'
+type Outcome = 'right' | 'asked back' | 'asked amiss' | 'no answer' | 'wrong'
 
 const clock = new SystemClock()
 const embedder = process.argv.includes('--words-only') ? null : new EmbeddedEmbedder(clock)
@@ -60,14 +60,15 @@ for (const name of COMPANIES) {
     searchTimes.push(askedAt - searchedAt)
     const reply = await replyTo(responder, { ...questionOf(context, heard), clock, firstPartBy: later(askedAt, 1000) })
     times.push(clock.now() - askedAt)
-    if (reply.dialogue.offer?.kind === 'which') return { outcome: 'asked back', found: reply.said }
+    const { offer } = reply.dialogue
+    if (offer?.kind === 'which') return { outcome: [offer.entryId, offer.otherEntryId].some((id) => expected.split('|').includes(id ?? '')) ? 'asked back' : 'asked amiss', found: reply.said }
     const found = reply.gap || reply.entryIds.length === 0 ? '-' : reply.entryIds.join('+')
     return { outcome: expected.split('|').includes(found) ? 'right' : found === '-' ? 'no answer' : 'wrong', found }
   }
   for (const [heard, expected] of SEEN[name]) {
     const { outcome, found } = await ask(heard, expected)
     counts.seen[outcome]++
-    if (outcome !== 'right') console.log(`  ${outcome.padEnd(10)} "${heard}" -> ${found}, not ${expected}`)
+    if (outcome !== 'right') console.log(`  ${outcome.padEnd(11)} "${heard}" -> ${found}, not ${expected}`)
   }
   for (const [heard, expected] of HELD_OUT[name] as readonly Utterance[]) counts.heldOut[(await ask(heard, expected)).outcome]++
 }
@@ -79,12 +80,12 @@ console.log(`search by words, on the calling thread: ${spread(searchTimes)}`)
 await embedder?.close()
 
 function newCount(): Record<Outcome, number> {
-  return { right: 0, 'asked back': 0, 'no answer': 0, wrong: 0 }
+  return { right: 0, 'asked back': 0, 'asked amiss': 0, 'no answer': 0, wrong: 0 }
 }
 
 function print(list: string, count: Record<Outcome, number>): void {
   const total = Object.values(count).reduce((sum, one) => sum + one, 0)
-  console.log(`${list.padEnd(9)} ${count.right} of ${total} right (${Math.round((100 * count.right) / total)} %), ${count['asked back']} asked back, ${count['no answer']} honestly not known, ${count.wrong} wrong`)
+  console.log(`${list.padEnd(9)} ${count.right} of ${total} right (${Math.round((100 * count.right) / total)} %), ${count['asked back']} asked back with the right one of two, ${count['asked amiss']} with neither, ${count['no answer']} honestly not known, ${count.wrong} wrong`)
 }
 
 function spread(all: readonly number[]): string {
