@@ -31,8 +31,8 @@ export interface InterruptionDetector {
 }
 
 /**
- * About 200 ms of speech silence the agent, which keeps its place; words other than acknowledgements, or 700 ms of speech, take the
- * turn; anything else gives it back. Speech counts from where it began, not from where it was recognised as speech.
+ * 160 ms of speech silence the agent, which keeps its place; a stop-word, 600 ms of speech with words other than acknowledgements,
+ * or 700 ms of speech take the turn; anything else gives it back. Speech counts from where it began, not from where it was recognised as speech.
  * Rules carry their numbers ('speech 220 ms', 'words', 'stop-word', 'acknowledgement', 'no words 360 ms after'). Throws INVALID_INPUT naming the
  * field when a time is not a number.
  */
@@ -40,16 +40,18 @@ export function createInterruptionDetector(): InterruptionDetector {
   return new TwoStepInterruption()
 }
 
-/** Shorter speech is a cough or a click three times in four; longer and the caller hears the agent talk over them. */
-const HOLD_AFTER_MS = 200
+/** Shorter speech is mostly a cough or a click. What the carrier holds is still heard after this, and all of it must be over within 450 ms. */
+const HOLD_AFTER_MS = 160
 /** 35 of 100 back-channels on recorded calls last longer than 500 ms, 23 longer than 700; every real interruption does. */
 const YIELD_AFTER_MS = 700
 /** Speech whose words so far are all acknowledgements may last this long: "yeah yeah yeah". */
 const YIELD_AFTER_ACKNOWLEDGEMENT_MS = 1500
-/** Words need this much speech behind them, or the recogniser made them up from a click. Stop-words need none. */
-const WORDS_NEED_MS = 150
+/** Words need this much speech behind them, or the recogniser made them up from a click or a "yeah". Stop-words need none. */
+const WORDS_NEED_MS = 600
 /** A gap this long ends a stretch of speech; shorter ones are inside words. */
 const SPEECH_OVER_MS = 200
+/** Words that come sooner than this after the speech do not cover its end. */
+const PAUSE_NOTICED_MS = 100
 /** The recogniser starts 100 ms after the speech and takes up to 250: later words may still take the turn, the reply goes on meanwhile. */
 const WORDS_WITHIN_MS = 360
 /** Words this long after the speech still belong to it. */
@@ -61,6 +63,8 @@ class TwoStepInterruption implements InterruptionDetector {
   #audibleMs = 0
   #speech: { sinceMs: number; lastMs: number; speechMs: number } | null = null
   #text = ''
+  /** The recogniser has listened to the speech that is over and found no words in it. */
+  #foundNoWords = false
 
   get state(): 'idle' | 'listening' | 'held' {
     return this.#state
@@ -84,6 +88,7 @@ class TwoStepInterruption implements InterruptionDetector {
         return this.#decide()
       case 'words':
         this.#text = signal.text
+        this.#foundNoWords = !hasWords(signal.text) && this.#speech !== null && this.#nowMs - this.#speech.lastMs >= PAUSE_NOTICED_MS
         return this.#decide()
     }
   }
@@ -107,7 +112,7 @@ class TwoStepInterruption implements InterruptionDetector {
       return [{ kind: 'hold', atMs: this.#nowMs, speechMs, rule: `speech ${Math.round(speechMs)} ms` }]
     }
     const acknowledged = isAcknowledgement(this.#text)
-    if (quietMs < (acknowledged ? SPEECH_OVER_MS : WORDS_WITHIN_MS)) return []
+    if (quietMs < (acknowledged || this.#foundNoWords ? SPEECH_OVER_MS : WORDS_WITHIN_MS)) return []
     this.#state = 'listening'
     return [{ kind: 'resume', atMs: this.#nowMs, rule: acknowledged ? 'acknowledgement' : `no words ${Math.round(quietMs)} ms after` }]
   }
@@ -121,6 +126,7 @@ class TwoStepInterruption implements InterruptionDetector {
   }
 
   #hear(frame: Readonly<{ atMs: number; sinceMs?: number }>): void {
+    this.#foundNoWords = false
     const speech = this.#speech
     if (speech === null || frame.atMs - speech.lastMs >= SPEECH_OVER_MS) {
       // Speech that was under way when the agent became audible is not an interruption from its start on, but from the agent's.
@@ -143,6 +149,7 @@ class TwoStepInterruption implements InterruptionDetector {
   #forget(): void {
     this.#speech = null
     this.#text = ''
+    this.#foundNoWords = false
   }
 }
 
