@@ -1,5 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import type { AdminPorts, LiveCallFacts, PersonalStore } from '../../src/admin/admin-contract.ts'
+import { KnownCompanies } from '../../src/admin/known-companies.ts'
 import { adminResources } from '../../src/admin/resources.ts'
 import { callStore } from '../../src/call/erasure.ts'
 import { SystemClock } from '../../src/core/clock.ts'
@@ -42,6 +43,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   let world: World | null = null
   const repositories = makeRepositories(database, { clock: new SystemClock(), report: (problem) => void problems.push(problem) })
   const contexts = new CachedCompanyContext({ ...repositories, embedder: null, clock: new SystemClock() })
+  const known = new KnownCompanies(repositories.companies, new SystemClock())
   const live = new Map<string, LiveCallFacts[]>()
   const savedCompanies: string[] = []
   const secrets = new CompanySecrets(repositories.documents, [{ id: 'm1', secret: new Uint8Array(32).fill(7) }], new SystemClock())
@@ -52,6 +54,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
     responder: createResponder({ model: null }),
     saved: (companyId) => {
       savedCompanies.push(companyId)
+      known.forget(companyId)
       contexts.invalidate(companyId)
     },
     liveCalls: (companyId) => live.get(companyId) ?? [],
@@ -66,7 +69,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   }
   world = await openWorld({
     resources: adminResources(ports),
-    deps: { companyExists: async (companyId) => (await repositories.companies.get(companyId)) !== null },
+    deps: { companyExists: (companyId, signal) => known.exists(companyId, signal) },
   })
   const opened = world
   for (const companyId of COMPANIES) await fill(repositories, companyId)
