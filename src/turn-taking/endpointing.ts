@@ -44,6 +44,7 @@ const CUT_IN_SPEECH_MS = 300
 const CUT_INS_BEFORE_PATIENCE = 2
 /** No frame for this long while the caller speaks: the stream has a hole, and a hole is silence. */
 const FRAMES_MISSING_MS = 200
+const FRAME_MS = 20
 /** Hangover of `speaking`, bridging single unvoiced frames. */
 const SPEAKING_HANGOVER_MS = 40
 
@@ -94,6 +95,12 @@ class FusedTurnDetector implements TurnDetector {
   }
 
   get wakeAtMs(): number | null {
+    const dueMs = this.#dueMs
+    // What was due and could not happen yet is looked at again a frame later, never in the past.
+    return dueMs === null ? null : Math.max(dueMs, this.#nowMs + FRAME_MS)
+  }
+
+  get #dueMs(): number | null {
     switch (this.#phase) {
       case 'idle':
       case 'committed':
@@ -103,7 +110,8 @@ class FusedTurnDetector implements TurnDetector {
       case 'pause': {
         const plan = this.#plan()
         const dueMs = this.#lastVoicedMs + plan.waitMs
-        return this.#mayPrepare(plan) ? Math.min(dueMs, this.#lastVoicedMs + SPECULATE_AFTER_MS) : dueMs
+        const prepareMs = this.#lastVoicedMs + SPECULATE_AFTER_MS
+        return prepareMs > this.#nowMs && this.#mayPrepare(plan) ? Math.min(dueMs, prepareMs) : dueMs
       }
     }
   }

@@ -73,9 +73,10 @@ function markCue(text: string): [string, number] {
 /** A last word that sentences do not end in. Questions do end in "for", "is" or "you": there only fillers and the like count. */
 function danglingCue(words: readonly string[], asks: boolean): [string, number] | null {
   const last = words.at(-1) as string
-  if (FILLERS.has(last) || (!asks && SOFT_FILLERS.has(last))) return ['trailing-filler', -1.8]
+  if (FILLERS.has(last) || (!asks && SOFT_FILLERS.has(last) && !AS_WELL.has(words.at(-2) ?? ''))) return ['trailing-filler', -1.8]
   if (LINKERS.has(last)) return ['trailing-linker', -1.5]
   if (asks) return null
+  if (LEAD_IN.test(words.join(' '))) return ['trailing-lead-in', -1.5]
   if (PREPOSITIONS.has(last)) return ['trailing-preposition', -1.5]
   // "yes I am", "no it isn't" and "I do" are whole; "my last name is" is not.
   if (AUXILIARIES.has(last) && !(words.length <= 4 && (AGREEING.has(words[0] as string) || last === 'do'))) return ['trailing-auxiliary', -1.5]
@@ -120,10 +121,15 @@ function slotCue(words: readonly string[], expectation: Expectation): [string, n
   }
 }
 
+/** What introduces a request and is none: "I was wondering if you could tell me", "I just wanted to ask". */
+const LEAD_IN = /(^| )(tell me|give me|let me|wondering|wondered|(like|want|wanted|need|love) to (know|ask|see|find out)|calling to (ask|see|find out))$/
+
 const set = (words: string): ReadonlySet<string> => new Set(words.split(' '))
 
 const FILLERS = set('um umm uh uhm erm er hmm mm')
 const SOFT_FILLERS = set('like well basically')
+/** "as well" and "very well" end sentences. */
+const AS_WELL = set('as very')
 const LINKERS = set('and or but because cause if than the a an my your our their his just')
 /** A turn that has only these so far has only been opened: "Sure. | It's a two thousand eighteen Model S." */
 const OPENERS = set('ok okay sure yeah yes well wow right alright all so um umm uh oh hm hmm')

@@ -6,7 +6,7 @@ import { NoiseFloor } from '../audio/level.ts'
  * caller's own loudness the level is no witness and Silero decides alone; when Silero is missing or late the level does.
  */
 export class VoiceFusion {
-  readonly #floor = new NoiseFloor()
+  #floor = new NoiseFloor()
   #loudFrames = 0
   #loudSinceMs = 0
   #energyOn = false
@@ -72,6 +72,8 @@ export class VoiceFusion {
 
   /** One 20 ms frame that ended at `atMs`. An echo frame is neither speech nor background. */
   energy(atMs: number, energyDb: number, echo: boolean): void {
+    // A noisy line is noisy from its first frame; a caller who is already speaking is soon found to pause.
+    if (this.#frameAtMs === 0) this.#floor = new NoiseFloor(Math.min(Math.max(energyDb, QUIETEST_FIRST_FLOOR_DB), LOUDEST_FIRST_FLOOR_DB))
     const frameMs = Math.min(Math.max(0, atMs - this.#frameAtMs), FRAME_MS)
     this.#frameAtMs = atMs
     this.#levelDb = energyDb
@@ -182,6 +184,8 @@ const NOISY_OFF = 0.2
 /** Above this floor the level misses a sixth of speech and more, unless speech stands out from it. */
 const NOISY_FLOOR_DB = -50
 const LEVEL_TELLS_DB = 18
+const QUIETEST_FIRST_FLOOR_DB = -60
+const LOUDEST_FIRST_FLOOR_DB = -45
 /** 3 dB a second: louder callers than the present one are soon forgotten. */
 const SPEECH_FADES_DB = 3 / 50
 /** Two windows: then the level decides alone. */

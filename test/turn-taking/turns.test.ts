@@ -353,6 +353,44 @@ t.test('a caller who waits two seconds before speaking again was not cut in on',
   t.equal(says('It is broken.').agent('audible').quiet(2000).speech(900).all('cut-in').length, 0)
 })
 
+t.test('a caller well above the noise of the line is heard as on a quiet one, even when Silero is in two minds', async (t) => {
+  const line = call().noise(4000, -47).speech(360, 0.8).noise(300, -47).words('Yes, please.').noise(1000, -47)
+  t.equal(line.commit.text, 'Yes, please.')
+  t.equal(line.commit.lastVoicedMs, 5360, 'the voice ended where the level says')
+})
+
+t.test('where Silero lets go late, the level says when the voice ended', async (t) => {
+  const line = call().noise(4000, -47).speech(900).noise(160, -47, 0.9).noise(2000, -47)
+  t.equal(line.commit.lastVoicedMs, 5900)
+})
+
+t.test('a caller hardly above the noise is left to Silero', async (t) => {
+  t.match(call().noise(4000, -30).noise(900, -22, 0.95).noise(2000, -30).commit.rule, /noisy/)
+})
+
+t.test('a line that is noisy from its first frame is not taken for speech before Silero has answered', async (t) => {
+  const detector = createTurnDetector({ preset: 'balanced' })
+  const decisions = Array.from({ length: 50 }, (_, i) => detector.observe({ kind: 'energy', atMs: (i + 1) * 20, energyDb: -46 })).flat()
+  t.same(decisions, [])
+})
+
+t.test('the detector never asks to be woken in the past', async (t) => {
+  const line = call().agent('audible').speech(400).quiet(180).words('Very nice.')
+  for (let i = 0; i < 60; i += 1) {
+    line.quiet(20)
+    const wakeAtMs = line.detector.wakeAtMs
+    t.ok(wakeAtMs === null || wakeAtMs > line.nowMs, `${wakeAtMs} at ${line.nowMs}`)
+  }
+  t.ok(line.all('retract').some((decision) => decision.rule === 'acknowledgement'))
+})
+
+t.test('what only introduces a request is not answered yet', async (t) => {
+  for (const text of ['I was wondering if you could tell me.', 'Hi, I just wanted to ask.', "I'd like to know", 'So I was wondering'])
+    t.ok(textCompleteness(text, OPEN).score <= INCOMPLETE, text)
+  for (const text of ['Can you tell me?', 'The technician came as well.', 'Please let me know.'])
+    t.ok(textCompleteness(text, OPEN).score > INCOMPLETE, text)
+})
+
 t.test('when frames stop coming, ticks at wakeAtMs end the turn', async (t) => {
   const timeline = call().speech(900)
   for (let i = 0; i < 20 && timeline.all('commit').length === 0; i += 1) {
