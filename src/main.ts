@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { loadConfig } from './config.ts'
 import { isClientsViaError } from './core/errors.ts'
 import { createLogger } from './observability/logger.ts'
-import { createPlatform, type Platform } from './platform.ts'
+import { createPlatform } from './platform.ts'
 
 /** A second signal means: now. */
 let signals = 0
@@ -23,11 +23,13 @@ async function main(): Promise<void> {
   }
   process.on('unhandledRejection', (reason) => logger.error({ error: String(reason) }, 'unhandled rejection'))
   const { port, publicBaseUrl } = await platform.start()
-  logger.info({ port, publicBaseUrl }, 'clientsvia ready')
-  if (process.stdout.isTTY) process.stdout.write(welcome(platform, publicBaseUrl, config.twilio !== null, config.demoCompanies))
+  logger.info({ port, publicBaseUrl, voiceWebhook: `${publicBaseUrl}/twilio/voice`, testCall: testCallCommand(publicBaseUrl) }, 'clientsvia ready')
+  if (process.stdout.isTTY) process.stdout.write(welcome(publicBaseUrl, config.twilio !== null, config.demoCompanies))
 }
 
-function welcome(_platform: Platform, publicBaseUrl: string, signed: boolean, demo: boolean): string {
+const testCallCommand = (publicBaseUrl: string): string => `npm run load -- --target ${publicBaseUrl} --script faq-hours --calls 1`
+
+function welcome(publicBaseUrl: string, signed: boolean, demo: boolean): string {
   const reachable = publicBaseUrl.startsWith('https://')
   return [
     '',
@@ -36,7 +38,7 @@ function welcome(_platform: Platform, publicBaseUrl: string, signed: boolean, de
     '  Point a Twilio number at it (Voice, "A call comes in", webhook, HTTP POST):',
     `      ${publicBaseUrl}/twilio/voice`,
     ...(reachable && signed ? [] : ['      (needs PUBLIC_BASE_URL=https://your.host and TWILIO_AUTH_TOKEN; until then only this machine is answered)']),
-    ...(demo ? ['', '  Place a test call from another terminal:', `      npm run load -- --target ${publicBaseUrl} --script faq-hours --calls 1`] : []),
+    ...(demo ? ['', '  Place a test call from another terminal:', `      ${testCallCommand(publicBaseUrl)}`] : []),
     '',
     '',
   ].join('\n')

@@ -13,6 +13,8 @@ export type CarrierStatusUpdate = Readonly<{
   callSid: string
   status: NonNullable<CallRecord['carrierStatus']>
   durationSeconds: number | null
+  /** The number that was called: finds the company of a call from before a restart. */
+  to?: string
   /** The carrier's own order of events, where it gives one. */
   sequenceNumber: number | null
 }>

@@ -146,7 +146,8 @@ export class CallService implements CallHandler {
   }
 
   async carrierStatus(update: CarrierStatusUpdate, signal: AbortSignal): Promise<void> {
-    const companyId = this.registry.companyOf(update.callSid)
+    const known = this.registry.companyOf(update.callSid)
+    const companyId = known ?? (update.to === undefined ? null : ((await this.#deps.findCompanyByNumber(update.to, signal))?.id ?? null))
     if (companyId === null) return
     const call = await this.#deps.calls.get(companyId, update.callSid, signal)
     if (call === null) return
@@ -180,7 +181,17 @@ export class CallService implements CallHandler {
       onTurn: (companyId, callSid, turn) => {
         deps.observer.turnFinished(companyId, callSid, turn)
         logger.info(
-          { companyId, callSid, turn: turn.turn, gapMs: turn.gapMs, patienceMs: turn.patienceMs, overBudgetMs: turn.budgetExceededByMs, sources: turn.sources },
+          {
+            companyId,
+            callSid,
+            turn: turn.turn,
+            gapMs: turn.gapMs,
+            patienceMs: turn.patienceMs,
+            overBudgetMs: turn.budgetExceededByMs,
+            sources: turn.sources,
+            // Stages that took more than their share, on the critical path or beside it.
+            slowStages: turn.work.filter(({ stage, ms }) => ms > (deps.conversation.budget.stagesMs[stage] ?? Infinity)).map(({ stage }) => stage),
+          },
           'turn finished',
         )
         this.#write(callSid, deps.calls.saveTurn(companyId, callSid, turn))

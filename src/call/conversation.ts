@@ -358,7 +358,10 @@ export class Conversation {
     this.#interruptActive('superseded')
     const now = this.#deps.clock.now()
     const lastVoicedAt = commit === null ? now : latest(this.#leg.instantOf(commit.lastVoicedMs), this.#agentSilentAt)
-    const stallAt = later(lastVoicedAt, (commit?.patienceMs ?? 0) + this.#deps.budget.stallAfterMs)
+    const { budget } = this.#deps
+    const bridgeAt = later(lastVoicedAt, (commit?.patienceMs ?? 0) + budget.stallAfterMs)
+    const transcriptMs = budget.stagesMs.transcript
+    const stallAt = input instanceof Promise && transcriptMs !== undefined ? earliest(bridgeAt, later(now, transcriptMs)) : bridgeAt
     const turn = this.#turnCount++
     if (turn >= this.#context.company.limits.turnsPerCall) {
       this.#act({ kind: 'hang-up', reason: 'limit' })
@@ -548,6 +551,10 @@ export class Conversation {
       () => undefined,
     )
   }
+}
+
+function earliest(a: Instant, b: Instant): Instant {
+  return a < b ? a : b
 }
 
 function latest(a: Instant, b: Instant): Instant {

@@ -47,6 +47,7 @@ export function carrierStatusUpdate(form: WebhookForm): CarrierStatusUpdate {
     status,
     durationSeconds: wholeNumber(form, 'CallDuration'),
     sequenceNumber: wholeNumber(form, 'SequenceNumber'),
+    ...(optionalField(form, 'To') === null ? {} : { to: requiredField(form, 'To') }),
   }
 }
 

@@ -236,6 +236,23 @@ t.test('a call whose stream broke comes back and knows what was said', async (t)
   t.same(call.turns().map((turn) => turn.turn), [0, 1, 2], 'turns go on counting')
 })
 
+t.test("the carrier's word moves a call forward only, also for a call from before a restart", async (t) => {
+  const call = virtualCall({ answer: () => [say(ANSWER)], says: () => '' })
+  const { leg, over } = call.dial()
+  await call.clock.advance(GREETING_MS)
+  leg.callerHangsUp()
+  await call.clock.runUntil(over)
+  const { callSid, to } = leg.start
+  const tell = (status: 'ringing' | 'in-progress' | 'completed', durationSeconds: number | null = null) =>
+    call.service.carrierStatus({ callSid, to, status, durationSeconds, sequenceNumber: null }, call.scope.signal)
+  await tell('completed', 12)
+  await tell('in-progress')
+  await tell('ringing')
+  const record = call.calls.calls.get(`polar-bay-air/${callSid}`)
+  t.equal(record?.carrierStatus, 'completed')
+  t.equal(record?.durationSeconds, 12)
+})
+
 t.test('a store that is away costs records, never the call', async (t) => {
   const call = virtualCall({ answer: () => [say(ANSWER)], says: () => 'What are your hours?' })
   call.calls.failing = true

@@ -125,8 +125,8 @@ t.test('C27 status callbacks are passed on as facts, and stream errors are count
   t.equal((await post('/twilio/status', { ...CALL, CallStatus: 'completed', CallDuration: '61', SequenceNumber: '3' })).statusCode, 204)
   t.equal((await post('/twilio/status', { ...CALL, CallStatus: 'initiated' })).statusCode, 204)
   t.same(handler.statuses, [
-    { callSid: 'CA1', status: 'completed', durationSeconds: 61, sequenceNumber: 3 },
-    { callSid: 'CA1', status: 'queued', durationSeconds: null, sequenceNumber: null },
+    { callSid: 'CA1', status: 'completed', durationSeconds: 61, sequenceNumber: 3, to: CALL.To },
+    { callSid: 'CA1', status: 'queued', durationSeconds: null, sequenceNumber: null, to: CALL.To },
   ])
   const stream = { ...CALL, StreamSid: 'MZ1', Timestamp: '2026-03-02T15:00:00.000Z' }
   for (const StreamEvent of ['stream-started', 'stream-stopped']) await post('/twilio/stream-status', { ...stream, StreamEvent })
