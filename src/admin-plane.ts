@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { accessRoutes } from './admin/access-routes.ts'
 import { auditRoutes } from './admin/audit-routes.ts'
 import { authRoutes } from './admin/auth-routes.ts'
+import { KnownCompanies } from './admin/known-companies.ts'
 import { registerAdmin } from './admin/pipeline.ts'
 import { adminResources } from './admin/resources.ts'
 import { userRoutes } from './admin/user-routes.ts'
@@ -85,6 +86,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
       absoluteMs: admin.absoluteMs,
     },
   })
+  const known = new KnownCompanies(store.companies, clock)
   const resources = adminResources({
     companies: store.companies,
     agents: store.agents,
@@ -93,6 +95,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     contexts: deps.contexts,
     responder: deps.responder,
     saved: (companyId) => {
+      known.forget(companyId)
       deps.contexts.invalidate(companyId)
       deps.warm(companyId)
     },
@@ -111,14 +114,13 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     health: () => deps.readiness.report(),
     rates: { callMinuteCents: null, modelTokenCents: null },
     sealKey: deriveKey((keyRing[0] as KeyRing[number]).secret, 'test console'),
-    stopping: scope.signal,
   })
   await registerAdmin(
     app,
     {
       security,
       clock,
-      companyExists: async (companyId, signal) => (await store.companies.get(companyId, signal)) !== null,
+      companyExists: (companyId, signal) => known.exists(companyId, signal),
       reportError: (error, facts) => logger.error({ ...facts, error: error instanceof Error ? error.message : String(error) }, 'request failed'),
       allowedOrigins: admin.allowedOrigins,
     },

@@ -34,8 +34,6 @@ export type AdminPorts = Readonly<{
   rates: UsageRates
   /** Seals the talks of the test console; the same in every process. At least 32 bytes. */
   sealKey: Uint8Array
-  /** Aborts when the server stops: replies that stay open end. */
-  stopping: AbortSignal
 }>
 
 export type LiveCallFacts = Readonly<{ callSid: string; startedAt: string; hangUp: () => void }>

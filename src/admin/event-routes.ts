@@ -20,6 +20,12 @@ const WORDS = new Set(['heard', 'said', 'delivered', 'from', 'question'])
 /** The live view: server-sent events of the company's calls and turns. */
 export function eventRoutes(ports: AdminPorts): Resources {
   return (api, deps) => {
+    const open = new Set<Scope>()
+    // Before the server waits for its replies to end: these would not end by themselves.
+    api.addHook('preClose', async () => {
+      for (const scope of [...open]) scope.end('the server stops')
+    })
+
     companyRoute(api, deps, {
       method: 'GET', path: '/companies/:companyId/events', permission: 'calls:read', audit: null, tag: 'Calls',
       summary: 'Calls and turns as they happen; Last-Event-ID goes on where a reader left off',
@@ -31,10 +37,9 @@ export function eventRoutes(ports: AdminPorts): Resources {
         const lastId = Number(request.headers['last-event-id'])
         const scope = new Scope(state.scope)
         const stream = new PassThrough()
-        const onStop = (): void => scope.end('the server stops')
-        ports.stopping.addEventListener('abort', onStop, { once: true })
+        open.add(scope)
         scope.signal.addEventListener('abort', () => {
-          ports.stopping.removeEventListener('abort', onStop)
+          open.delete(scope)
           stream.end()
         }, { once: true })
         // What goes wrong while nobody waits for an answer; a reader who left is nothing wrong.

@@ -203,6 +203,28 @@ t.test('the live view of somebody who may not read transcripts has no words in i
   t.notMatch(payload, /secret|15550100099/)
 })
 
+t.test('a server that stops does not wait for those who watch it', async (t) => {
+  const { app, addUser, bearer, clock, ports } = await openCompanyWorld()
+  const headers = await bearer(await addUser('polar-bay', 'support'))
+  const answer = app.inject({ method: 'GET', url: '/api/v1/companies/polar-bay/events', headers })
+  while (ports.events.readerCount('polar-bay') === 0) await clock.advance(1)
+  await app.close()
+  t.match((await answer).payload, /: connected/)
+  t.equal(ports.events.readerCount('polar-bay'), 0)
+})
+
+t.test('a company has so many watchers and no more', async (t) => {
+  const { app, addUser, bearer, clock, ports } = await openCompanyWorld()
+  const headers = await bearer(await addUser('polar-bay', 'support'))
+  const watch = () => app.inject({ method: 'GET', url: '/api/v1/companies/polar-bay/events', headers, payloadAsStream: true })
+  for (let n = 0; n < 20; n++) t.equal((await watch()).statusCode, 200)
+  while (ports.events.readerCount('polar-bay') < 20) await clock.advance(1)
+  const refused = await watch()
+  t.equal(refused.statusCode, 429)
+  t.equal(refused.headers['retry-after'], '30')
+  await app.close()
+})
+
 t.test('a reader that comes back goes on where it left off, and one that sleeps does not grow the server', async (t) => {
   const bus = new EventBus()
   const say = (n: number): void => bus.publish('a', { kind: 'turn.finished', at: '', callSid: 'CA1', data: { n } })

@@ -65,7 +65,6 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
     health: () => ({ ok: true, state: 'ready', parts: { store: { ok: true, detail: 'answers' } } }),
     rates: { callMinuteCents: 0.85, modelTokenCents: null },
     sealKey: new Uint8Array(32).fill(3),
-    stopping: new AbortController().signal,
   }
   world = await openWorld({
     resources: adminResources(ports),

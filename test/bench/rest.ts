@@ -113,7 +113,6 @@ async function serve(folder: string): Promise<void> {
     health: () => ({ ok: true, state: 'ready', parts: {} }),
     rates: { callMinuteCents: null, modelTokenCents: null },
     sealKey: new Uint8Array(32),
-    stopping: new AbortController().signal,
   }
   const app = Fastify({ logger: false })
   const most = 1e9
