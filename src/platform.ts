@@ -38,7 +38,7 @@ import { createInterruptionDetector } from './turn-taking/interruption.ts'
 /** A process's ceiling; companies have their own below it. */
 const MAX_CALLS = 400
 /** Greeting and stall lines of each company that are ready before the first call is taken. */
-const PHRASES_BEFORE_READY = 4
+const PHRASES_BEFORE_READY = 3
 const LINE_OF_LAST_RESORT = "I'm sorry, something went wrong on our side. Please call back in a few minutes."
 
 export type Platform = Readonly<{
@@ -164,8 +164,8 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     const voice = { id: context.agent.voice.id, speed: context.agent.voice.speed }
     const texts = phrasesToWarm(context, clock.wallTime())
     await voiceOf(context).warm(texts.slice(0, PHRASES_BEFORE_READY), voice, scope.signal)
-    void voiceOf(context)
-      .warm(texts.slice(PHRASES_BEFORE_READY), voice, scope.signal)
+    void answering
+      .then(() => voiceOf(context).warm(texts.slice(PHRASES_BEFORE_READY), voice, scope.signal))
       .catch((error: unknown) => {
         if (!scope.ended) logger.warn({ companyId, error: String(error) }, 'some phrases are not ready')
       })
@@ -220,15 +220,18 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     service,
     transcriber,
     start: async () => {
-      const engines = Promise.all([transcriber.warm(scope.signal), synthesizer.warm(scope.signal), voiceActivity.warm(scope.signal)])
+      // The voice speaks the first lines while the recogniser still loads: two cores, two jobs.
+      const ears = Promise.all([transcriber.warm(scope.signal), voiceActivity.warm(scope.signal)])
+      const voice = synthesizer.warm(scope.signal)
       if (config.demoCompanies) await seedCompanies(store, demoCompanies(), scope.signal)
       await app.listen({ host: config.server.host, port: config.server.port })
       const { port } = app.server.address() as AddressInfo
       listeningAt = publicBaseUrl(config, port)
       const companies = await store.companies.list({ after: null, limit: 100 }, scope.signal)
-      await engines
-      logger.info({ decoder: transcriber.stats.decoder }, 'recogniser ready')
+      await voice
       await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id)))
+      await ears
+      logger.info({ decoder: transcriber.stats.decoder }, 'recogniser ready')
       await admin.start()
       readiness.ready()
       startEmbedder()

@@ -203,9 +203,10 @@ export class Conversation {
   #onCommit(commit: Commit): void {
     const active = this.#active
     if (active !== null && active.reply.audibleAt !== null) {
-      // Talk over the agent that did not take the turn. Close to the end of what it says, it is the answer.
+      // Talk over the agent that did not take the turn. Words are answered when the agent has finished; sounds only close to
+      // the end of what it says, where they are the answer to it.
       const answers = active.reply.unsentMs + this.#leg.bufferedMs <= ANSWER_OVERLAP_MS
-      if (answers || !this.#context.agent.speech.bargeIn) this.#afterReply = commit
+      if (commit.text !== '' || answers || !this.#context.agent.speech.bargeIn) this.#afterReply = commit
       else this.#dropUtterance(commit.lastVoicedMs)
       return
     }

@@ -103,6 +103,22 @@ t.test('a caller who says "yeah" while the agent speaks hears the sentence to it
   t.equal(call.turns().length, 2, 'and is not answered for it')
 })
 
+t.test('a word over the agent that does not stop it is answered when it has finished', async (t) => {
+  let asked = 0
+  const long = 'A tune up takes about an hour and includes cleaning the coils and checking the refrigerant and the drain line.'
+  const call = virtualCall({ answer: () => [say(asked++ === 0 ? long : ANSWER)], says: () => (asked === 0 ? 'What is a tune up?' : 'Saturday.') })
+  const { leg, over } = call.dial()
+  await call.clock.advance(GREETING_MS + 500)
+  leg.speak(0, 1000)
+  await call.clock.advance(1000 + 400 + 1500)
+  leg.speak(0, 400)
+  await call.clock.advance(12_000)
+  leg.callerHangsUp()
+  await call.clock.runUntil(over)
+  t.same(call.turns().slice(1).map((turn) => [turn.heard, turn.delivered]), [['What is a tune up?', long], ['Saturday.', ANSWER]])
+  t.equal(leg.clears.length, 0)
+})
+
 t.test('an answer that is late is bridged, and never with more than 1.2 s of silence', async (t) => {
   const call = virtualCall({ answer: () => [say(ANSWER)], says: () => 'What are your hours?', thinkingMs: 3500 })
   const { leg, over } = call.dial()
