@@ -23,7 +23,7 @@ export function eventRoutes(ports: AdminPorts): Resources {
     const open = new Set<Scope>()
     // Before the server waits for its replies to end: these would not end by themselves.
     api.addHook('preClose', async () => {
-      for (const scope of [...open]) scope.end('the server stops')
+      for (const scope of open) scope.end('the server stops')
     })
 
     companyRoute(api, deps, {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { appointmentSchema } from '../../src/booking/appointment.ts'
 import { openCompanyWorld } from './company-world.ts'
 
 t.test('an admin changes opening hours and the next question hears them', async (t) => {
@@ -243,4 +244,16 @@ t.test('a secret goes in and never comes out', async (t) => {
   t.equal((await polarBay('PUT', '/companies/polar-bay/secrets/Bad-Name', { value: 'x' })).statusCode, 400)
   t.equal((await polarBay('DELETE', '/companies/polar-bay/secrets/twilio_auth_token')).statusCode, 204)
   t.same((await polarBay('GET', '/companies/polar-bay/secrets')).json().items, [])
+})
+
+t.test('an appointment that ends before it begins, or with nobody to call back, is none', async (t) => {
+  const good = {
+    id: 'a', companyId: 'polar-bay', resourceId: 'crew-1', startsAt: '2026-03-02T15:00:00.000Z', endsAt: '2026-03-02T16:00:00.000Z', reason: 'no cooling',
+    customer: { name: 'Pat Doe', phoneNumberE164: '+12395550143' }, idempotencyKey: 'CA1:4:book',
+  }
+  t.match(appointmentSchema.parse(good), { status: 'requested', callSid: null, customer: { address: null } })
+  const fieldOf = (change: object): string => appointmentSchema.safeParse({ ...good, ...change }).error?.issues[0]?.path.join('.') ?? 'none'
+  t.equal(fieldOf({ endsAt: good.startsAt }), 'endsAt')
+  t.equal(fieldOf({ customer: { name: 'Pat Doe', phoneNumberE164: '239 555 0143' } }), 'customer.phoneNumberE164')
+  t.equal(fieldOf({ startsAt: 'tomorrow at ten' }), 'startsAt')
 })

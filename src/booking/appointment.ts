@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { phoneNumberE164Schema } from '../tenancy/company.ts'
+
+/** 'requested': a person confirms it; 'held': taken while the caller decides; the rest speak for themselves. */
+export const APPOINTMENT_STATUSES = ['requested', 'held', 'confirmed', 'cancelled', 'completed', 'no-show'] as const
+
+/** One visit. No two that are held or confirmed share a company, a resource and a start. */
+export const appointmentSchema = z
+  .strictObject({
+    id: z.string().min(1).max(64),
+    companyId: z.string().min(1).max(64),
+    /** Who or what does it: a crew, a chair. */
+    resourceId: z.string().min(1).max(64),
+    /** In UTC; said in the company's own time zone. */
+    startsAt: z.iso.datetime(),
+    endsAt: z.iso.datetime(),
+    status: z.enum(APPOINTMENT_STATUSES).default('requested'),
+    customer: z.strictObject({
+      name: z.string().min(1).max(120),
+      phoneNumberE164: phoneNumberE164Schema,
+      /** Null where the visit is at the company's place. */
+      address: z.strictObject({ street: z.string().min(1).max(120), unit: z.string().max(40).default(''), city: z.string().min(1).max(80), state: z.string().max(40), zip: z.string().max(12) }).nullable().default(null),
+    }),
+    reason: z.string().min(1).max(300),
+    /** Answers to the company's own questions, by the question's id. */
+    answers: z.record(z.string().regex(/^[a-z][a-z0-9_]{0,40}$/), z.string().max(300)).default({}),
+    /** The call it was made in; null when a person made it. */
+    callSid: z.string().min(1).max(64).nullable().default(null),
+    /** The same request sent again gives the same appointment: call, turn and intent. */
+    idempotencyKey: z.string().min(1).max(200),
+    /** Optimistic lock; counts up on every save. */
+    version: z.int().min(0).default(0),
+    createdAt: z.iso.datetime().optional(),
+    updatedAt: z.iso.datetime().optional(),
+  })
+  .refine((appointment) => Date.parse(appointment.startsAt) < Date.parse(appointment.endsAt), { message: 'must be after startsAt', path: ['endsAt'] })
+
+export type Appointment = Readonly<z.infer<typeof appointmentSchema>>
+export type AppointmentInput = z.input<typeof appointmentSchema>
