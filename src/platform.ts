@@ -7,7 +7,7 @@ import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { CallService } from './call/call-service.ts'
 import { keepRetention } from './call/retention.ts'
 import { publicBaseUrl, type Config } from './config.ts'
-import { SystemClock, type Clock } from './core/clock.ts'
+import { SystemClock, later, type Clock } from './core/clock.ts'
 import { Scope } from './core/scope.ts'
 import type { SpeakableText } from './core/speakable-text.ts'
 import { createMetrics } from './observability/metrics.ts'
@@ -39,6 +39,9 @@ import { createInterruptionDetector } from './turn-taking/interruption.ts'
 const MAX_CALLS = 400
 /** Greeting and stall lines of each company that are ready before the first call is taken. */
 const PHRASES_BEFORE_READY = 3
+/** Phrases are made ready while nobody calls; on a busy server one at a time, this far apart. */
+const LONGEST_WARMING_PAUSE_MS = 20_000
+const WARMING_POLL_MS = 500
 const LINE_OF_LAST_RESORT = "I'm sorry, something went wrong on our side. Please call back in a few minutes."
 
 export type Platform = Readonly<{
@@ -159,13 +162,24 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     scope,
   })
 
+  /** Nobody is on the line, or work that can wait has waited long enough. */
+  const quiet = async (): Promise<void> => {
+    const until = later(clock.now(), LONGEST_WARMING_PAUSE_MS)
+    while (service.registry.liveCount > 0 && clock.now() < until) await clock.sleep(WARMING_POLL_MS, scope.signal)
+  }
   const warmCompany = async (companyId: string): Promise<void> => {
     const context = await contexts.load(companyId, scope.signal)
     const voice = { id: context.agent.voice.id, speed: context.agent.voice.speed }
     const texts = phrasesToWarm(context, clock.wallTime())
     await voiceOf(context).warm(texts.slice(0, PHRASES_BEFORE_READY), voice, scope.signal)
-    void answering
-      .then(() => voiceOf(context).warm(texts.slice(PHRASES_BEFORE_READY), voice, scope.signal))
+    const warmTheRest = async (): Promise<void> => {
+      await answering
+      for (const text of texts.slice(PHRASES_BEFORE_READY)) {
+        await quiet()
+        await voiceOf(context).warm([text], voice, scope.signal)
+      }
+    }
+    void warmTheRest()
       .catch((error: unknown) => {
         if (!scope.ended) logger.warn({ companyId, error: String(error) }, 'some phrases are not ready')
       })
