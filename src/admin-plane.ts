@@ -7,7 +7,7 @@ import { KnownCompanies } from './admin/known-companies.ts'
 import { registerAdmin } from './admin/pipeline.ts'
 import { adminResources } from './admin/resources.ts'
 import { userRoutes } from './admin/user-routes.ts'
-import { callStore } from './call/erasure.ts'
+import { callStore, knowledgeStore } from './call/erasure.ts'
 import type { CallService } from './call/call-service.ts'
 import type { Config, Secret } from './config.ts'
 import type { Clock } from './core/clock.ts'
@@ -104,7 +104,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
         .filter((call) => call.companyId === companyId)
         .map((call) => ({ callSid: call.callSid, startedAt: call.startedAt, hangUp: () => call.end() })),
     events: deps.events,
-    stores: [callStore(store.calls)],
+    stores: [callStore(store.calls), knowledgeStore(store.knowledge)],
     secrets: new CompanySecrets(
       store.documents,
       masterKeys.map(({ kid, secret }) => ({ id: kid, secret })),

@@ -24,6 +24,7 @@ const USAGE = `Administers a ClientsVia server.
   clientsvia knowledge export COMPANY            as CSV, to standard output
   clientsvia try COMPANY "WORDS"                 what a caller who says that would hear, and why
   clientsvia calls tail COMPANY                  calls and turns as they happen
+  clientsvia audit verify COMPANY                whether the audit log is whole; names the first bad row
   clientsvia config check                        the server's environment, as the server would read it
 
 CLIENTSVIA_URL and CLIENTSVIA_API_KEY stand before what login has kept.
@@ -80,6 +81,8 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
       return tryWords(await signedIn(world), one([second], 'COMPANY'), rest.join(' '), world)
     case 'calls tail':
       return tail(await signedIn(world), one(rest, 'COMPANY'), world)
+    case 'audit verify':
+      return verifyAudit(await signedIn(world), one(rest, 'COMPANY'), world)
     case 'config check':
       return checkConfig(world)
     default:
@@ -234,6 +237,14 @@ function lineOf(event: EventSourceMessage): string {
   const { at = '', callSid = '', ...data } = z.looseObject({ at: z.string().optional(), callSid: z.string().optional() }).parse(JSON.parse(event.data))
   const facts = Object.entries(data).map(([key, value]) => `${key}=${JSON.stringify(value)}`)
   return [at, callSid, event.event ?? 'message', ...facts].join('  ')
+}
+
+async function verifyAudit(client: ApiClient, companyId: string, world: CliWorld): Promise<number> {
+  const schema = z.looseObject({ rows: z.int(), intact: z.boolean(), problem: z.string().optional() })
+  const report = schema.parse(await client.ask('POST', `/companies/${encodeURIComponent(companyId)}/audit/verify`, {}, world.signal))
+  if (report.intact) world.write(`${report.rows} rows, whole\n`)
+  else world.writeError(`${report.problem ?? 'the log is not whole'}, after ${report.rows} good rows\n`)
+  return report.intact ? DONE : REFUSED
 }
 
 function checkConfig(world: CliWorld): number {

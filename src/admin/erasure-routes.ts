@@ -27,11 +27,13 @@ export function erasureRoutes(ports: AdminPorts): Resources {
           const call = await ports.calls.get(companyId, live.callSid, signal)
           if (call?.from === number) throw new ClientsViaError('CONFLICT', 'this caller is on the line: what they say would be written after the erasure')
         }
-        const stores = []
+        // A few minutes of the live view, all callers together: nobody needs them more than this one wants them gone.
+        const stores = [{ name: 'live view', erased: ports.events.forget(companyId), remaining: 0 }]
         for (const store of ports.stores) {
           const erased = await store.erase(companyId, number, signal)
           stores.push({ name: store.name, erased, remaining: await store.find(companyId, number, signal) })
         }
+        ports.saved(companyId)
         const clean = stores.every((store) => store.remaining === 0)
         Object.assign(state.auditDetails, { clean, erased: stores.reduce((sum, store) => sum + store.erased, 0) })
         return { status: 200, body: { clean, stores } }

@@ -13,7 +13,10 @@ const TAG = 'Gaps'
 const BASE = '/companies/:companyId/gaps'
 const gapParams = companyParams.extend({ gapId: z.string().min(1).max(64) })
 
-/** Questions that nobody could answer: an admin writes the entry, asks again, and sees it answered. */
+/**
+ * Questions that nobody could answer: an admin writes the entry, asks again, and sees it answered. Replies hold a caller's words, so
+ * none is kept to be sent again.
+ */
 export function gapRoutes(ports: AdminPorts): Resources {
   return (api, deps) => {
     companyRoute(api, deps, {
@@ -32,7 +35,7 @@ export function gapRoutes(ports: AdminPorts): Resources {
     })
 
     companyRoute(api, deps, {
-      method: 'POST', path: `${BASE}/:gapId/entry`, permission: 'config:write', audit: 'gap.answer', tag: TAG,
+      method: 'POST', path: `${BASE}/:gapId/entry`, permission: 'config:write', audit: 'gap.answer', tag: TAG, replay: 'never',
       summary: "Write the entry that answers it; the caller's question is one of its phrases",
       params: gapParams, body: newEntrySchema.extend({ question: knowledgeEntrySchema.shape.question.optional() }),
       replies: { 201: z.object({ entry: z.object(knowledgeEntrySchema.shape), gap: gapViewSchema }) },
@@ -48,7 +51,7 @@ export function gapRoutes(ports: AdminPorts): Resources {
     })
 
     companyRoute(api, deps, {
-      method: 'POST', path: `${BASE}/:gapId/replay`, permission: 'config:read', audit: 'gap.replay', tag: TAG, summary: 'Ask it again: what would a caller hear now?',
+      method: 'POST', path: `${BASE}/:gapId/replay`, permission: 'config:read', audit: 'gap.replay', tag: TAG, replay: 'never', summary: 'Ask it again: what would a caller hear now?',
       params: gapParams, replies: { 200: z.object({ question: z.string(), answered: z.boolean(), answer: answerSchema }) },
       handler: async ({ companyId, params, state, signal }) => {
         state.auditTarget = `gap/${params.gapId}`
@@ -60,7 +63,7 @@ export function gapRoutes(ports: AdminPorts): Resources {
     })
 
     companyRoute(api, deps, {
-      method: 'POST', path: `${BASE}/:gapId/solve`, permission: 'config:write', audit: 'gap.solve', tag: TAG, summary: 'Mark it as answered by an entry that is there',
+      method: 'POST', path: `${BASE}/:gapId/solve`, permission: 'config:write', audit: 'gap.solve', tag: TAG, replay: 'never', summary: 'Mark it as answered by an entry that is there',
       params: gapParams, body: z.strictObject({ entryId: z.string().min(1).max(64) }), replies: { 200: gapViewSchema },
       handler: async ({ companyId, params, body, state, signal }) => {
         state.auditTarget = `gap/${params.gapId}`

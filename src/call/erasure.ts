@@ -1,4 +1,6 @@
 import { parsePhoneNumberFromString } from 'libphonenumber-js/min'
+import type { KnowledgeEntry } from '../tenancy/knowledge-entry.ts'
+import type { KnowledgeRepository } from '../tenancy/repositories.ts'
 import type { CallRecord, CallRepository, Gap } from './call-record.ts'
 
 const PAGE = 200
@@ -6,15 +8,32 @@ const PAGE = 200
 const ERASED = '[erased]'
 
 /** Calls, their turns and gaps, as a store that can forget a caller and can be searched for what is left. */
-export function callStore(calls: CallRepository): CallStore {
+export function callStore(calls: CallRepository): ForgetfulStore {
   return { name: 'calls', erase: (companyId, number, signal) => erase(calls, companyId, number, signal), find: (companyId, number, signal) => find(calls, companyId, number, signal) }
 }
 
-type CallStore = Readonly<{
+type ForgetfulStore = Readonly<{
   name: string
   erase: (companyId: string, phoneNumberE164: string, signal: AbortSignal) => Promise<number>
   find: (companyId: string, phoneNumberE164: string, signal: AbortSignal) => Promise<number>
 }>
+
+/** Entries: what a caller asked may have become one of their phrases. */
+export function knowledgeStore(knowledge: Pick<KnowledgeRepository, 'listAll' | 'save'>): ForgetfulStore {
+  const naming = async (companyId: string, number: string, signal: AbortSignal): Promise<readonly KnowledgeEntry[]> => {
+    const pattern = numberPattern(number)
+    return (await knowledge.listAll(companyId, signal)).filter((entry) => names(entry, pattern))
+  }
+  return {
+    name: 'knowledge',
+    erase: async (companyId, number, signal) => {
+      const entries = await naming(companyId, number, signal)
+      for (const entry of entries) await knowledge.save(companyId, forgotten(entry, numberPattern(number)), entry.version, signal)
+      return entries.length
+    },
+    find: async (companyId, number, signal) => (await naming(companyId, number, signal)).length,
+  }
+}
 
 /** The caller's own calls go whole. Where somebody else's call names the number, the number goes and the rest stays. */
 async function erase(calls: CallRepository, companyId: string, number: string, signal: AbortSignal): Promise<number> {

@@ -37,6 +37,12 @@ export class EventBus {
     return this.#companies.get(companyId)?.readers.size ?? 0
   }
 
+  /** Drops what is remembered of a company, for a caller who wants to be forgotten; returns how many events that were. */
+  forget(companyId: string): number {
+    const recent = this.#companies.get(companyId)?.recent ?? []
+    return recent.splice(0, recent.length).length
+  }
+
   /** The company's events from now on, those after `afterId` first; ends when the signal aborts. */
   async *subscribe(companyId: string, afterId: number | null, signal: AbortSignal): AsyncGenerator<CompanyEvent, void, undefined> {
     const company = this.#companyOf(companyId)

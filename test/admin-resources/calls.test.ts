@@ -3,7 +3,7 @@ import { callStore } from '../../src/call/erasure.ts'
 import { explainCall } from '../../src/call/explain.ts'
 import { sweepRetention } from '../../src/call/retention.ts'
 import { EventBus } from '../../src/observability/event-bus.ts'
-import { call, company, gap, turn } from '../storage/fixtures.ts'
+import { call, company, entry, gap, turn } from '../storage/fixtures.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { openCompanyWorld } from './company-world.ts'
 
@@ -86,13 +86,15 @@ t.test('a call that goes on is seen and can be ended, by its own company', async
 })
 
 t.test('T42: an erased caller is in no store any more, however the number was written', async (t) => {
-  const { polarBay, repositories, live } = await openCompanyWorld()
+  const { polarBay, repositories, live, ports } = await openCompanyWorld()
   const { calls } = repositories
   const number = '+15550100099'
   for (let n = 0; n < 250; n++) await calls.begin('polar-bay', call('polar-bay', `CA${n}`, { from: number }))
   await calls.begin('polar-bay', call('polar-bay', 'CA-spouse', { from: '+15550100055' }))
   await calls.saveTurn('polar-bay', 'CA-spouse', turn(1, { heard: 'call my wife at 555 010 0099 or (555) 010-0099, not 555 010 00991', trace: [{ step: 'x', detail: { number: '+1 555-010-0099' } }] }))
   await calls.saveGap('polar-bay', { ...gap('polar-bay', 'g-spouse', 'CA-spouse'), question: 'is 5550100099 on your list' })
+  await repositories.knowledge.save('polar-bay', entry('polar-bay', 'from-a-gap', { callerPhrases: ['are you calling from 555 010 0099'] }))
+  ports.events.publish('polar-bay', { kind: 'turn.finished', at: '', callSid: 'CA1', data: { heard: '555 010 0099' } })
   const before = await callStore(calls).find('polar-bay', number, AbortSignal.abort())
   t.equal(before, 253, 'the search sees what there is: 251 calls, a turn and a gap')
 
@@ -100,7 +102,11 @@ t.test('T42: an erased caller is in no store any more, however the number was wr
   t.equal((await polarBay('POST', '/companies/polar-bay/erasures', { from: number })).statusCode, 409, 'not while the caller speaks')
   live.clear()
   const answer = await polarBay('POST', '/companies/polar-bay/erasures', { from: '(555) 010-0099' })
-  t.same(answer.json(), { clean: true, stores: [{ name: 'calls', erased: 253, remaining: 0 }] }, answer.body)
+  t.same(answer.json(), {
+    clean: true,
+    stores: [{ name: 'live view', erased: 1, remaining: 0 }, { name: 'calls', erased: 253, remaining: 0 }, { name: 'knowledge', erased: 1, remaining: 0 }],
+  }, answer.body)
+  t.same((await repositories.knowledge.get('polar-bay', 'from-a-gap'))?.callerPhrases, ['are you calling from [erased]'])
   const kept = await calls.turns('polar-bay', 'CA-spouse')
   t.equal(kept[0]?.heard, 'call my wife at [erased] or [erased], not 555 010 00991', "the other caller's words stay")
   t.same(kept[0]?.trace, [{ step: 'x', detail: { number: '[erased]' } }])

@@ -2,7 +2,7 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { AdminPorts, LiveCallFacts, PersonalStore } from '../../src/admin/admin-contract.ts'
 import { KnownCompanies } from '../../src/admin/known-companies.ts'
 import { adminResources } from '../../src/admin/resources.ts'
-import { callStore } from '../../src/call/erasure.ts'
+import { callStore, knowledgeStore } from '../../src/call/erasure.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { EventBus } from '../../src/observability/event-bus.ts'
 import { CachedCompanyContext } from '../../src/response/company-context-source.ts'
@@ -47,7 +47,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   const live = new Map<string, LiveCallFacts[]>()
   const savedCompanies: string[] = []
   const secrets = new CompanySecrets(repositories.documents, [{ id: 'm1', secret: new Uint8Array(32).fill(7) }], new SystemClock())
-  const stores: PersonalStore[] = [callStore(repositories.calls)]
+  const stores: PersonalStore[] = [callStore(repositories.calls), knowledgeStore(repositories.knowledge)]
   const ports: AdminPorts = {
     ...repositories,
     contexts,

@@ -52,6 +52,7 @@ t.test('an operator signs in, makes a company from a file, and asks it something
   t.match(await run('company', 'create', join(import.meta.dirname, '../../media/companies/polar-bay-air.json')), { status: 1, err: /CONFLICT/ })
   t.match((await run('company', 'list')).out, /polar-bay-air\tactive\t/)
   t.match(await run('try', 'polar-bay-air', 'what', 'are', 'your', 'hours'), { status: 0, out: /\(.*\)\n {2}intent/ })
+  t.match(await run('audit', 'verify', 'polar-bay-air'), { status: 0, out: /\d+ rows, whole/ })
   t.match(await run('logout'), { status: 0 })
   t.match(await run('company', 'list'), { status: 2, err: /sign in first/ })
 })
