@@ -27,7 +27,7 @@ const CONTEXT_TURNS = 3
  * final one keep the state for the next turn.
  *
  * A card number is 13 to 19 digits of a known brand that pass the Luhn check, or 12 and more that begin like a card (a digit may be
- * misheard), or, once a card was spoken of, any longer run. Where nobody spoke of a card and the number comes in pieces, pieces that
+ * misheard) unless they were called something else, or, once a card was spoken of, any longer run. Where nobody spoke of a card and the number comes in pieces, pieces that
  * could be a telephone number are left until the twelfth digit: at most 11 leading digits stay.
  */
 export function redact(text: string, state: RedactionState = NOTHING_SAID): Redacted {
@@ -40,7 +40,7 @@ export function redact(text: string, state: RedactionState = NOTHING_SAID): Reda
   const runs = digitRuns(text)
   let carried = runs[0] !== undefined && isFirstWord(text, runs[0]) ? state.trailingDigits : ''
   for (const run of runs) {
-    const context = { card: cardTurns > 0, code: codeTurns > 0, social: socialTurns > 0, phone: said.phone, codeJustNamed: said.code, carried, chatty: isChatty(text) }
+    const context = { card: cardTurns > 0, code: codeTurns > 0, social: socialTurns > 0, phone: said.phone, otherNumber: said.otherNumber, codeJustNamed: said.code, carried, chatty: isChatty(text) }
     const hits = hitsIn(run, context)
     for (const hit of hits) {
       spans.push(hit)
@@ -64,7 +64,7 @@ export function redact(text: string, state: RedactionState = NOTHING_SAID): Reda
   }
 }
 
-type Context = Readonly<{ card: boolean; code: boolean; social: boolean; phone: boolean; codeJustNamed: boolean; carried: string; chatty: boolean }>
+type Context = Readonly<{ card: boolean; code: boolean; social: boolean; phone: boolean; otherNumber: boolean; codeJustNamed: boolean; carried: string; chatty: boolean }>
 type Span = Readonly<{ start: number; end: number; kind: PrivateKind }>
 
 const MAX_CARD_DIGITS = 19
@@ -81,7 +81,7 @@ function hitsIn(run: DigitRun, context: Context): Span[] {
   if (!run.international) {
     const card = cardWindow(run)
     if (card !== null) return [card, ...codesAfter(run, card)]
-    if (digits.length >= LIKELY_CARD_DIGITS && beginsLikeCard(digits) && !context.phone) return whole('card number')
+    if (digits.length >= LIKELY_CARD_DIGITS && beginsLikeCard(digits) && !context.phone && (context.card || !context.otherNumber)) return whole('card number')
   }
   if (context.card && !context.phone && digits.length >= 5 && !isTelephoneNumber(digits)) return whole('card number')
   // Four by four, as it stands on the card.
@@ -158,11 +158,12 @@ function passesLuhn(digits: string): boolean {
   return sum % 10 === 0
 }
 
-function contextOf(text: string): { card: boolean; code: boolean; social: boolean; phone: boolean } {
+function contextOf(text: string): { card: boolean; code: boolean; social: boolean; phone: boolean; otherNumber: boolean } {
   return {
     card: /\b(credit|debit|card|visa|master ?card|amex|american express|discover|diners)\b/i.test(text) && !/\b(gift|business|report|insurance|calling|post) ?card\b/i.test(text),
     code: /\b(c\.?v\.?v\.?2?|c\.?v\.?c\.?2?|c\.?v\.?2|see vee vee|c v v|c v c|security code|verification code|(?:three|four|3|4)[- ]digit code|(?:number|digits|code)s? on the (?:back|front))\b/i.test(text),
     social: /\b(social|social security|s\.?s\.?n\.?|ss number)\b/i.test(text) && !/\bsocial (media|worker|club|event)\b/i.test(text),
+    otherNumber: /\b(member|policy|group|insurance|subscriber|serial|model|order|invoice|confirmation|tracking|ticket|case|claim)\b/i.test(text),
     phone: /\b(phone|telephone|cell|mobile|call me|call back|callback|reach me|text me|area code|my number is|fax|extension|zip|zip code|postal)\b/i.test(text),
   }
 }

@@ -153,7 +153,7 @@ t.test('T40: telephone numbers, prices, dates and addresses are left alone', asy
   for (const text of [
     'I live at 4111 Maple Street, Fort Myers 33901', 'two hundred and thirty nine dollars', 'on march fifteenth twenty twenty six at ten thirty', 'my zip is 33901-1234',
     'it was installed in 2011 and again in 2019', 'one of the two units is for the upstairs', 'extension 1234', 'the model is 24ACC636 serial 1234',
-    'my social media manager will call at 4 30', 'do you have a gift card for 50 dollars', 'I have three dogs and four cats',
+    'my social media manager will call at 4 30', 'do you have a gift card for 50 dollars', 'I have three dogs and four cats', 'my member id is 412345678901', 'the serial number is 5023 4456 7781 3', 'I was born on one two nineteen eighty five',
   ]) t.equal(redact(text).text, text)
   t.equal(hear(['can I pay by credit card', 'my callback is 239 555 0122'])[1], 'my callback is 239 555 0122')
   t.equal(hear(['can I pay by credit card', '239 555 0122'])[1], '239 555 0122')
@@ -164,6 +164,7 @@ t.test('T40: what was hidden is named, what was said around it stays, and a coug
   t.same(redact('Hi, my card is 4111 1111 1111 1111').found, ['card number'])
   t.same(hear(['four one one one one one one one', '', 'one one one one one one one one']).at(-1), '[card number]')
   t.same(hear(['four one one one one one one one', 'what do you charge', 'one one one one one one one one']).at(-1), 'one one one one one one one one', 'another subject parts it')
+  t.same(redact('my insurance member number is 4111 1111 1111 1111').text, 'my insurance member number is [card number]', 'whatever it is called, it is a card')
   t.same(redact('4111 1111 1111 1112').text, '[card number]', 'a digit that was misheard makes it no less a card')
   const partial = redact('four one one one one one', NOTHING_SAID)
   t.equal(redact('four one one one one one', NOTHING_SAID).state.trailingDigits, partial.state.trailingDigits, 'pure: the same words, the same answer')
