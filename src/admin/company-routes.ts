@@ -9,6 +9,7 @@ import { effectiveConfig } from '../tenancy/effective-config.ts'
 import { readinessOf } from '../tenancy/readiness.ts'
 import { companyParams, companyRoute, newIdSchema, patchOf, type AdminPorts } from './admin-contract.ts'
 import { etagOf, guardedByIfMatch, pageOf, pageQuery, pageReply, pageReplySchema, requireIfMatch } from './conventions.ts'
+import { inPieces } from './pieces.ts'
 import type { AdminDeps, Resources } from './pipeline.ts'
 import { found, route } from './route.ts'
 import { textProblemIn } from './texts.ts'
@@ -136,7 +137,13 @@ function whatRuns(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): voi
       const published = await ports.agents.getPublished(companyId, company.agentId, signal)
       const draft = await ports.agents.getDraft(companyId, company.agentId, signal)
       const entries = await ports.knowledge.listAll(companyId, signal)
-      return { status: 200, body: readinessOf(company, published, draft, entries, textProblemIn(company, published ?? draft, deps.clock.wallTime())) }
+      const problemOf = textProblemIn(company, published ?? draft, deps.clock.wallTime())
+      const unsayable: string[] = []
+      for await (const piece of inPieces(entries, signal)) {
+        unsayable.push(...piece.filter((entry) => entry.enabled && problemOf(entry.answer) !== null).map((entry) => entry.id))
+      }
+      const templates = (published?.templates ?? []).filter((template) => problemOf(template.text) !== null).map((template) => template.id)
+      return { status: 200, body: readinessOf(company, published, draft, entries, { entries: unsayable, templates }) }
     },
   })
 

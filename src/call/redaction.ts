@@ -26,9 +26,9 @@ const CONTEXT_TURNS = 3
  * transcript, before logs, records, prompts or speculation see it. For a partial transcript use the text and drop the state; for the
  * final one keep the state for the next turn.
  *
- * A card number is 13 to 19 digits of a known brand that pass the Luhn check, or 12 and more that begin like a card (a digit may be
- * misheard) unless they were called something else, or, once a card was spoken of, any longer run. Where nobody spoke of a card and the number comes in pieces, pieces that
- * could be a telephone number are left until the twelfth digit: at most 11 leading digits stay.
+ * A card number is 13 to 19 digits of a known brand that pass the Luhn check; or 12 and more that begin like a card, since a digit may
+ * be misheard, unless they were called something else; or, once a card was spoken of, any longer run. Where nobody spoke of a card and
+ * the number comes in pieces, pieces that could be a telephone number are left until the twelfth digit: at most 11 leading digits stay.
  */
 export function redact(text: string, state: RedactionState = NOTHING_SAID): Redacted {
   const said = contextOf(text)

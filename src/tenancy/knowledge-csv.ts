@@ -1,4 +1,5 @@
-import { CsvError, parse } from 'csv-parse/sync'
+import { Readable } from 'node:stream'
+import { CsvError, parse } from 'csv-parse'
 import { stringify } from 'csv-stringify/sync'
 import { ClientsViaError } from '../core/errors.ts'
 import type { KnowledgeEntry } from './knowledge-entry.ts'
@@ -12,7 +13,9 @@ const LISTS = new Set<string>(['tags', 'callerPhrases', 'anchorWords', 'negative
 /** A row as it was written, before any schema has seen it. `row` counts as a spreadsheet does: the header is row 1. */
 export type ImportRow = Readonly<{ row: number; fields: Readonly<Record<string, unknown>> }>
 
-/** RFC 4180 with a header; a cell that a spreadsheet would take for a formula is made plain text by an apostrophe. */
+export const CSV_HEADER = `${COLUMNS.join(',')}\n`
+
+/** RFC 4180, without the header; a cell that a spreadsheet would take for a formula is made plain text by an apostrophe. */
 export function knowledgeToCsv(entries: readonly KnowledgeEntry[]): string {
   const rows = entries.map((entry) =>
     COLUMNS.map((column) => {
@@ -20,33 +23,56 @@ export function knowledgeToCsv(entries: readonly KnowledgeEntry[]): string {
       return typeof value === 'object' ? value.map((item) => item.replace(/[\\|]/g, '\\$&')).join(' | ') : String(value)
     }),
   )
-  return stringify(rows, { header: true, columns: [...COLUMNS], escape_formulas: true })
+  return stringify(rows, { escape_formulas: true })
 }
 
-/** Columns may be in any order and left out; an empty cell is not given. Throws INVALID_INPUT naming the row or the column. */
-export function knowledgeFromCsv(text: string): readonly ImportRow[] {
-  const [header, ...rows] = cells(text)
-  if (header === undefined) refuse('csv', 'is empty: a header row is needed')
-  for (const [index, name] of header.entries()) {
-    if (!COLUMNS.some((column) => column === name)) refuse('csv', `column "${name}" is not one of ${COLUMNS.join(', ')}`)
-    if (header.indexOf(name) !== index) refuse('csv', `column "${name}" is there twice`)
-  }
-  return rows.map((values, index) => {
+/** Text is handed to the parser in pieces of this size, so that a reader who pauses pauses the parser too. */
+const PIECE_CHARS = 16 * 1024
+
+/**
+ * Row by row, as they are asked for. Columns may be in any order and left out; an empty cell is not given. Throws INVALID_INPUT
+ * naming the row or the column, and past `maxRows`.
+ */
+export async function* knowledgeFromCsv(text: string, maxRows: number): AsyncGenerator<ImportRow, void, undefined> {
+  let header: readonly string[] | null = null
+  let row = 1
+  for await (const values of cells(text)) {
+    if (header === null) {
+      header = checkedHeader(values)
+      continue
+    }
+    row += 1
+    if (row > maxRows + 1) refuse('csv', `has more than ${maxRows} rows`)
     const fields: Record<string, unknown> = {}
     for (const [place, name] of header.entries()) {
       const cell = withoutApostrophe(values[place] ?? '')
       if (cell !== '') fields[name] = valueOf(name, cell)
     }
-    return { row: index + 2, fields }
-  })
+    yield { row, fields }
+  }
+  if (header === null) refuse('csv', 'is empty: a header row is needed')
 }
 
-function cells(text: string): string[][] {
+function checkedHeader(header: readonly string[]): readonly string[] {
+  for (const [index, name] of header.entries()) {
+    if (!COLUMNS.some((column) => column === name)) refuse('csv', `column "${name}" is not one of ${COLUMNS.join(', ')}`)
+    if (header.indexOf(name) !== index) refuse('csv', `column "${name}" is there twice`)
+  }
+  return header
+}
+
+async function* cells(text: string): AsyncGenerator<readonly string[], void, undefined> {
+  const pieces = Array.from({ length: Math.ceil(text.length / PIECE_CHARS) }, (_, index) => text.slice(index * PIECE_CHARS, (index + 1) * PIECE_CHARS))
+  const parser = parse({ bom: true, trim: true, skip_empty_lines: true })
+  const source = Readable.from(pieces)
+  source.pipe(parser)
   try {
-    return parse(text, { bom: true, trim: true, skip_empty_lines: true })
+    for await (const values of parser) yield values as readonly string[]
   } catch (error) {
     if (error instanceof CsvError) refuse('csv', `row ${String(error['lines'] ?? '?')}: ${error.message}`)
     throw error
+  } finally {
+    source.destroy()
   }
 }
 

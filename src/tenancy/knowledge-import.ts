@@ -15,62 +15,65 @@ const STORE_FIELDS = ['companyId', 'usage', 'version', 'createdAt', 'updatedAt']
 
 /**
  * What an import would do, without doing it. A row is an existing entry when it has its id, or no id and its question; fields that
- * the row leaves out stay as they are. `checkText` gives what is wrong with an answer's wording, null when nothing is.
+ * the row leaves out stay as they are. Rows may come in pieces: a whole file at once would hold up the calls beside it.
  */
-export function planImport(
-  companyId: string,
-  existing: readonly KnowledgeEntry[],
-  rows: readonly ImportRow[],
-  newId: () => string,
-  checkText: (text: string) => string | null,
-): ImportPlan {
-  const byId = new Map(existing.map((entry) => [entry.id, entry]))
-  const byQuestion = new Map(existing.map((entry) => [questionKey(entry.question), entry]))
-  const seen = new Map<string, number>()
-  const create: KnowledgeEntry[] = []
-  const update: KnowledgeEntry[] = []
-  const problems: ImportProblem[] = []
-  let unchanged = 0
-  for (const { row, fields } of rows) {
-    const refuse = (field: string, message: string): void => void problems.push({ row, field, message })
+export class ImportPlanner {
+  readonly #companyId: string
+  readonly #byId: ReadonlyMap<string, KnowledgeEntry>
+  readonly #byQuestion: ReadonlyMap<string, KnowledgeEntry>
+  readonly #newId: () => string
+  readonly #checkText: (text: string) => string | null
+  readonly #seen = new Map<string, number>()
+  readonly #create: KnowledgeEntry[] = []
+  readonly #update: KnowledgeEntry[] = []
+  readonly #problems: ImportProblem[] = []
+  #unchanged = 0
+
+  /** `checkText` gives what is wrong with an answer's wording, null when nothing is. */
+  constructor(companyId: string, existing: readonly KnowledgeEntry[], newId: () => string, checkText: (text: string) => string | null) {
+    this.#companyId = companyId
+    this.#byId = new Map(existing.map((entry) => [entry.id, entry]))
+    this.#byQuestion = new Map(existing.map((entry) => [questionKey(entry.question), entry]))
+    this.#newId = newId
+    this.#checkText = checkText
+  }
+
+  get plan(): ImportPlan {
+    return { create: this.#create, update: this.#update, unchanged: this.#unchanged, problems: this.#problems }
+  }
+
+  add({ row, fields }: ImportRow): void {
+    const refuse = (field: string, message: string): void => void this.#problems.push({ row, field, message })
     const owned = STORE_FIELDS.filter((field) => field in fields)
     for (const field of owned) refuse(field, 'is kept by the store and cannot be imported')
-    if (owned.length > 0) continue
-    const before = entryOf(fields, byId, byQuestion)
-    const parsed = knowledgeEntrySchema.safeParse({ id: before?.id ?? newId(), ...before, ...fields, companyId })
+    if (owned.length > 0) return
+    const before = this.#entryOf(fields)
+    const parsed = knowledgeEntrySchema.safeParse({ id: before?.id ?? this.#newId(), ...before, ...fields, companyId: this.#companyId })
     if (!parsed.success) {
       for (const issue of parsed.error.issues) {
         if (issue.code === 'unrecognized_keys') for (const key of issue.keys) refuse(key, 'is not a known field')
         else refuse(issue.path.join('.'), issue.message)
       }
-      continue
+      return
     }
     const entry = parsed.data
-    const earlier = seen.get(entry.id)
-    if (earlier !== undefined) {
-      refuse('id', `is the entry of row ${earlier} again`)
-      continue
-    }
-    seen.set(entry.id, row)
+    const earlier = this.#seen.get(entry.id)
+    if (earlier !== undefined) return refuse('id', `is the entry of row ${earlier} again`)
+    this.#seen.set(entry.id, row)
     for (const field of ['answer', 'followUp'] as const) {
-      const problem = checkText(entry[field])
+      const problem = this.#checkText(entry[field])
       if (problem !== null) refuse(field, problem)
     }
-    if (before === null) create.push(entry)
-    else if (configDiff(before, entry).length > 0) update.push(entry)
-    else unchanged += 1
+    if (before === null) this.#create.push(entry)
+    else if (configDiff(before, entry).length > 0) this.#update.push(entry)
+    else this.#unchanged += 1
   }
-  return { create, update, unchanged, problems }
-}
 
-function entryOf(
-  fields: Readonly<Record<string, unknown>>,
-  byId: ReadonlyMap<string, KnowledgeEntry>,
-  byQuestion: ReadonlyMap<string, KnowledgeEntry>,
-): KnowledgeEntry | null {
-  if (typeof fields['id'] === 'string') return byId.get(fields['id']) ?? null
-  if (typeof fields['question'] === 'string') return byQuestion.get(questionKey(fields['question'])) ?? null
-  return null
+  #entryOf(fields: Readonly<Record<string, unknown>>): KnowledgeEntry | null {
+    if (typeof fields['id'] === 'string') return this.#byId.get(fields['id']) ?? null
+    if (typeof fields['question'] === 'string') return this.#byQuestion.get(questionKey(fields['question'])) ?? null
+    return null
+  }
 }
 
 function questionKey(question: string): string {

@@ -9,17 +9,17 @@ export type ReadinessReport = Readonly<{ percent: number; canTakeCalls: boolean;
 /** Below this many answers most questions end in "I don't know". */
 const ENOUGH_ENTRIES = 10
 
-/** `textProblem` says what keeps a text with variables from being said; null when nothing does. */
+/** What cannot be said as it stands: ids of entries and of templates. */
+export type Unsayable = Readonly<{ entries: readonly string[]; templates: readonly string[] }>
+
 export function readinessOf(
   company: Company,
   published: Agent | null,
   draft: Agent | null,
   entries: readonly KnowledgeEntry[],
-  textProblem: (text: string) => string | null,
+  unsayable: Unsayable,
 ): ReadinessReport {
   const enabled = entries.filter((entry) => entry.enabled)
-  const unsayable = enabled.filter((entry) => textProblem(entry.answer) !== null)
-  const unsaidTemplates = (published?.templates ?? []).filter((template) => textProblem(template.text) !== null)
   const openDays = WEEKDAYS.filter((day) => company.hours[day].length > 0)
   const onCall = company.transferTargets.filter((target) => target.enabled && target.onCall)
   const reachable = company.transferTargets.filter((target) => target.enabled)
@@ -31,8 +31,8 @@ export function readinessOf(
     part('draft', draft === null || published === null || sameDraft(draft, published), false, 'the draft has changes that callers do not hear yet'),
     part('hours', openDays.length > 0, false, counted(openDays.length, 'open day')),
     part('knowledge', enabled.length >= ENOUGH_ENTRIES, false, `${counted(enabled.length, 'entry', 'entries')} of the ${ENOUGH_ENTRIES} a caller expects at least`),
-    part('answers', unsayable.length === 0, false, named('answers that cannot be said', unsayable.map((entry) => entry.id))),
-    part('templates', unsaidTemplates.length === 0, false, named('templates that cannot be said', unsaidTemplates.map((template) => template.id))),
+    part('answers', unsayable.entries.length === 0, false, named('answers that cannot be said', unsayable.entries)),
+    part('templates', unsayable.templates.length === 0, false, named('templates that cannot be said', unsayable.templates)),
     part('transfer', reachable.length > 0, false, counted(reachable.length, 'transfer target')),
     part('on-call', !needsOnCall || onCall.length > 0, false, needsOnCall ? counted(onCall.length, 'person on call', 'people on call') : 'no rule asks for one'),
   ]

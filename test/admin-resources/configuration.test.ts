@@ -165,6 +165,7 @@ t.test('knowledge goes to a spreadsheet and comes back the same', async (t) => {
   const exported = await polarBay('GET', '/companies/polar-bay/knowledge-export.csv')
   t.equal(exported.headers['content-disposition'], 'attachment; filename="knowledge-polar-bay.csv"')
   const csv = exported.payload
+  t.equal((await polarBay('GET', '/companies/polar-bay/knowledge-export')).headers['content-type'], 'application/json')
   t.notMatch(csv, /(^|,)"?=/m, 'no cell is a formula')
   const send = (body: object) => polarBay('POST', '/companies/polar-bay/knowledge-import', body)
   t.match((await send({ format: 'csv', csv })).json(), { stored: true, created: 0, updated: 0, unchanged: 3, problems: [] })
@@ -191,6 +192,26 @@ t.test('an import with one wrong row stores nothing and names the row and the fi
   t.equal((await send({ format: 'csv', csv: 'question,colour\na,b' })).statusCode, 400)
   t.equal((await send({ format: 'csv', csv: 'question,answer\n"a,b' })).statusCode, 400)
   t.equal((await send({ format: 'csv', csv: 'question,answer\na,b,c' })).statusCode, 400)
+})
+
+t.test('a file of two thousand entries does not hold up the calls beside it', async (t) => {
+  const { polarBay } = await openCompanyWorld()
+  const rows = Array.from({ length: 1998 }, (_, n) => `Question ${n}?,"We do. {{ company.name }} does it, ${'word '.repeat(100)}"`)
+  const csv = `question,answer\n${rows.join('\n')}\n`
+  let turns = 0
+  let running = true
+  const watch = (): void => {
+    turns += 1
+    if (running) setImmediate(watch)
+  }
+  watch()
+  const answer = await polarBay('POST', '/companies/polar-bay/knowledge-import', { format: 'csv', csv, dryRun: true })
+  running = false
+  t.match(answer.json(), { created: 1998, problems: [] }, answer.body)
+  t.ok(turns >= 1998 / 25, `${turns} turns of the event loop while it was read`)
+  const more = await polarBay('POST', '/companies/polar-bay/knowledge-import', { format: 'csv', csv: `${csv}a?,b\n`, dryRun: true })
+  t.equal(more.statusCode, 409, 'more than a company may have')
+  t.equal((await polarBay('POST', '/companies/polar-bay/knowledge-import', { format: 'csv', csv: `question,answer\n${'a,b\n'.repeat(3000)}` })).statusCode, 400)
 })
 
 t.test('an utterance shows which entries it finds and why', async (t) => {
