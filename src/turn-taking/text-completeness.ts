@@ -39,9 +39,10 @@ export function textCompleteness(text: string, expectation: Expectation): Comple
   if (dangling !== null) cues.push(dangling)
   else if (endsInDictation(trimmed) && expectation.kind !== 'date') cues.push(['dictation', -0.8])
   if (words.length > 1 && words.at(-2) === last) cues.push(['repeated-word', -0.8])
-  if (closing) cues.push(['closing', 1.5])
-  // A question cut short still has a question's beginning; only its end tells.
-  if (dangling === null && hasQuestionShape(wordsOf(lastSentence(trimmed)))) cues.push(['question', asks ? 0.8 : 1.2])
+  if (closing) cues.push(['closing', 1.8])
+  // A question cut short still has a question's beginning; only its end tells. Recognisers put a mark behind whole ones: without
+  // any, the last word may be half a word.
+  if (dangling === null && hasQuestionShape(wordsOf(lastSentence(trimmed)))) cues.push(['question', asks || !/[.!]$/.test(trimmed) ? 0.8 : 1.2])
   const slot = dangling === null ? slotCue(words, expectation) : null
   if (slot !== null) cues.push(slot)
   else if (!asks && words.every((word) => OPENERS.has(word))) cues.push(['opener', -1.3])
@@ -55,7 +56,8 @@ export function textCompleteness(text: string, expectation: Expectation): Comple
 }
 
 function wordsOf(text: string): readonly string[] {
-  return text.toLowerCase().replaceAll('’', "'").match(/[a-z0-9']+/g) ?? []
+  const plain = text.toLowerCase().replaceAll('’', "'").replaceAll(/\bgood[- ]bye?\b/g, 'goodbye')
+  return plain.match(/[a-z0-9']+/g) ?? []
 }
 
 /** Only the last sentence can be the question that is being asked now. */
@@ -98,6 +100,7 @@ function hasQuestionShape(words: readonly string[]): boolean {
 /** A farewell, thanks with or without what for, or a plain "that's it". */
 function isClosing(words: readonly string[]): boolean {
   const text = words.join(' ')
+  if (/\b(good)?bye$/.test(text)) return true
   if (/\b(thank you|thanks)( so| very)?( much)?( for (your|the|all your) [a-z]+)?$/.test(text)) return true
   return CLOSINGS.some((closing) => text === closing || (closing.includes(' ') && text.endsWith(` ${closing}`)))
 }
