@@ -32,6 +32,8 @@ const SPECULATE_AFTER_MS = 250
 const SPECULATE_ABOVE = -0.5
 /** A commit waits this long at most for a sound to turn out to be speech or none. */
 const STIRRING_GRACE_MS = 100
+/** From the burst of a stop consonant to the voice after it, in slow speech; short enough not to be missed where it was a click. */
+const AFTER_BURST_MS = 180
 /** Text that lacks no more than this of the last speech speaks for all of it. */
 const TEXT_LAG_MS = 200
 /** Less speech than this, with no words in it, was a cough or a click. */
@@ -195,6 +197,8 @@ class FusedTurnDetector implements TurnDetector {
     if (silenceMs >= plan.waitMs) {
       // Answering into the first syllable of what comes next is the worst moment of all.
       if (this.#fusion.stirring && silenceMs < plan.waitMs + STIRRING_GRACE_MS) return
+      // A burst in the pause may be the inside of a word: what follows it gets its chance, once.
+      if (this.#nowMs - this.#fusion.lastBurstMs < AFTER_BURST_MS && silenceMs < plan.waitMs + AFTER_BURST_MS) return
       this.#finish(plan, silenceMs, decisions)
       return
     }

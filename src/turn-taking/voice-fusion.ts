@@ -9,6 +9,7 @@ export class VoiceFusion {
   #floor = new NoiseFloor()
   #loudFrames = 0
   #loudSinceMs = 0
+  #lastBurstMs = -Infinity
   #energyOn = false
   #levelDb = -Infinity
   /** How loud speech is on this line: the latest peak of what Silero took for it. */
@@ -47,6 +48,11 @@ export class VoiceFusion {
   /** A sound has just begun and cannot be told from speech yet. */
   get stirring(): boolean {
     return this.#loudFrames > 0 && this.#loudFrames <= STIRRING_FRAMES
+  }
+
+  /** End of the last short loud sound since the voice ended: the t or k of a word that goes on, or a click. */
+  get lastBurstMs(): number {
+    return this.#lastBurstMs
   }
 
   /** Enough to be told from a click: a convinced Silero soon, anything else only when it lasts. */
@@ -107,6 +113,7 @@ export class VoiceFusion {
     const loud = energyDb > Math.max(floorDb + ON_ABOVE_FLOOR_DB, LOWEST_ON_DB)
     this.#loudFrames = loud ? this.#loudFrames + 1 : 0
     if (this.#loudFrames === 1 && !this.#energyOn) this.#loudSinceMs = atMs - FRAME_MS
+    if (this.#loudFrames >= BURST_FRAMES && atMs - this.#lastVoicedMs > RUN_GAP_MS) this.#lastBurstMs = atMs
     if (this.#loudFrames >= ON_FRAMES) this.#energyOn = true
     if (energyDb < this.#offDb) this.#energyOn = false
   }
@@ -170,6 +177,8 @@ function startAfterMs(run: Readonly<Run>, noisy: boolean): number {
 const FRAME_MS = 20
 /** Three frames above floor + 9 dB begin loudness, one below floor + 6 dB ends it; nothing under -50 dBFS is speech on a phone line. */
 const ON_FRAMES = 3
+/** One loud frame alone is anything. */
+const BURST_FRAMES = 2
 /** 80 ms: by then level and Silero have both spoken. */
 const STIRRING_FRAMES = 4
 const ON_ABOVE_FLOOR_DB = 9
