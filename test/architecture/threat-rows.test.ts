@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 
@@ -56,4 +56,12 @@ t.test('every test that is named after a threat is in the row of that threat', a
     }
   }
   t.same(forgotten, [])
+})
+
+t.test('every test file that the security documents name is there', async (t) => {
+  for (const document of ['deploy/docs/asvs.md', 'deploy/docs/threats.md']) {
+    const paths = new Set([...readFileSync(join(ROOT, document), 'utf8').matchAll(/`(test\/[\w/.-]+)`/g)].map((match) => match[1] ?? ''))
+    t.ok(paths.size > 5)
+    t.same([...paths].filter((path) => !existsSync(join(ROOT, path))), [], document)
+  }
 })
