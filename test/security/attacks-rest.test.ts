@@ -120,6 +120,7 @@ t.test('T54 metrics, figures and call records are for this machine alone, whatev
     for (const stranger of strangers) t.match(await app.inject({ url, ...stranger }), { statusCode: 404, body: /NOT_FOUND/ }, `${url} ${JSON.stringify(stranger)}`)
   }
   t.equal(counts.metrics, 0, 'nothing was even counted for them')
+  t.equal((await app.inject({ method: 'TRACE', url: '/metrics' })).statusCode, 404, 'nor is a request mirrored')
   t.equal((await app.inject({ url: '/metrics', remoteAddress: '127.0.0.1' })).statusCode, 200)
 })
 
