@@ -8,6 +8,7 @@ import { CallService } from './call/call-service.ts'
 import { keepRetention } from './call/retention.ts'
 import { publicBaseUrl, type Config } from './config.ts'
 import { SystemClock, later, type Clock } from './core/clock.ts'
+import { isClientsViaError } from './core/errors.ts'
 import { Scope } from './core/scope.ts'
 import type { SpeakableText } from './core/speakable-text.ts'
 import { createMetrics } from './observability/metrics.ts'
@@ -198,7 +199,8 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     readiness,
     warm: (companyId) =>
       void warmCompany(companyId).catch((error: unknown) => {
-        if (!scope.ended) logger.warn({ companyId, error: String(error) }, 'company not warm')
+        // A company that was just made has no agent yet, one that was deleted has nothing at all.
+        if (!scope.ended && !isClientsViaError(error, 'NOT_FOUND')) logger.warn({ companyId, error: String(error) }, 'company not warm')
       }),
     print: (line) => process.stdout.write(`${line}\n`),
   })

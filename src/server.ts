@@ -7,6 +7,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 /** Twilio's webhooks are a few hundred bytes; administration has its own limit on its own routes. */
 const BODY_LIMIT_BYTES = 256 * 1024
 const CONNECTION_TIMEOUT_MS = 20_000
+const HEADERS_TIMEOUT_MS = 8_000
 
 export interface ServerLogger {
   info(facts: Readonly<Record<string, unknown>>, message: string): void
@@ -62,6 +63,9 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     routerOptions: { ignoreTrailingSlash: true },
   })
 
+  // Node swaps the two when the time for headers is the longer one, and a slow body then holds its connection for a minute.
+  app.server.headersTimeout = HEADERS_TIMEOUT_MS
+
   app.get('/livez', async () => ({ status: 'ok' }))
   app.get('/healthz', async () => ({ status: 'ok' }))
   for (const path of ['/readyz', '/startupz']) {
@@ -99,9 +103,11 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   return app
 }
 
+const PROXY_HEADERS = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']
+
 /** A peer on this machine that no proxy speaks for. Headers can only take the right away, never give it. */
 export function isLocal(request: FastifyRequest): boolean {
-  if (request.headers['x-forwarded-for'] !== undefined || request.headers.forwarded !== undefined) return false
+  if (PROXY_HEADERS.some((name) => request.headers[name] !== undefined)) return false
   const address = request.socket.remoteAddress ?? ''
   return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.')
 }

@@ -23,6 +23,9 @@ export class CallRegistry {
   readonly #companyOf = new LRUCache<string, string>({ max: REMEMBERED_CALLS })
   readonly #continuations = new LRUCache<string, CallContinuation>({ max: REMEMBERED_CALLS })
   readonly #maxCalls: number
+  /** Seconds on the line by company, for one UTC day; a restart begins anew. */
+  readonly #secondsToday = new Map<string, number>()
+  #today = ''
 
   constructor(options: { maxCalls: number }) {
     this.#maxCalls = options.maxCalls
@@ -52,6 +55,19 @@ export class CallRegistry {
     if (this.countOf(companyId) >= companyLimit) return 'company-full'
     this.#admitted.set(callSid, companyId)
     return 'admitted'
+  }
+
+  /** `day` is a date such as 2026-03-02. */
+  addSeconds(companyId: string, day: string, seconds: number): void {
+    this.#secondsToday.set(companyId, this.minutesOn(companyId, day) * 60 + seconds)
+  }
+
+  minutesOn(companyId: string, day: string): number {
+    if (this.#today !== day) {
+      this.#today = day
+      this.#secondsToday.clear()
+    }
+    return (this.#secondsToday.get(companyId) ?? 0) / 60
   }
 
   /** The stream did not come. */

@@ -74,7 +74,8 @@ export class CallService implements CallHandler {
     if (company.status === 'forward' && company.forwardToE164 !== null) {
       return { kind: 'forward', companyId: company.id, phoneNumberE164: company.forwardToE164, message: company.statusMessage }
     }
-    const admission = this.registry.admit(company.id, call.callSid, company.limits.concurrentCalls)
+    const spent = this.registry.minutesOn(company.id, this.#day()) >= company.limits.minutesPerDay
+    const admission = spent ? 'day-full' : this.registry.admit(company.id, call.callSid, company.limits.concurrentCalls)
     if (admission !== 'admitted') {
       this.#deps.logger.warn({ companyId: company.id, callSid: call.callSid, admission }, 'call refused')
       const message = 'All our lines are busy right now. Please call back in a few minutes.'
@@ -124,6 +125,7 @@ export class CallService implements CallHandler {
       outcome = outcomeOf(await conversation.run())
     } finally {
       const durationSeconds = (this.#deps.clock.now() - answeredAt) / 1000
+      this.registry.addSeconds(companyId, this.#day(), durationSeconds)
       this.#deps.observer.callEnded(companyId, callSid, outcome, { durationSeconds, lostFrameCount: leg.lostFrameCount })
       await this.#settleWrites(callSid)
       await this.#finish(leg, outcome)
@@ -171,6 +173,10 @@ export class CallService implements CallHandler {
     const error = `${update.streamSid} ${update.error}`
     if (call.streamErrors.includes(error)) return
     await this.#deps.calls.update(companyId, update.callSid, { streamErrors: [...call.streamErrors, error] }, signal)
+  }
+
+  #day(): string {
+    return this.#deps.clock.wallTime().toISOString().slice(0, 10)
   }
 
   #conversationDeps(): ConversationDeps {

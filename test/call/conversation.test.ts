@@ -168,7 +168,7 @@ t.test('words that come late are waited for with a line, not with silence, and t
 
 t.test('a caller who talks into "one moment, please" has not lost the question', async (t) => {
   let spokenTurns = 0
-  const call = virtualCall({ answer: () => [say(ANSWER)], says: () => (spokenTurns++ === 0 ? 'What are your hours' : 'Stop, I mean on Saturday?'), thinkingMs: 2000 })
+  const call = virtualCall({ answer: () => [say(ANSWER)], says: () => (spokenTurns++ === 0 ? 'What are your hours?' : 'Stop, I mean on Saturday?'), thinkingMs: 2000 })
   const { leg, over } = call.dial()
   await call.clock.advance(GREETING_MS + 500)
   leg.speak(0, 1000)
@@ -176,7 +176,7 @@ t.test('a caller who talks into "one moment, please" has not lost the question',
   await call.clock.advance(9000)
   leg.callerHangsUp()
   await call.clock.runUntil(over)
-  t.equal(call.turns().at(-1)?.heard, 'What are your hours Stop, I mean on Saturday?')
+  t.equal(call.turns().at(-1)?.heard, 'What are your hours? Stop, I mean on Saturday?')
   t.equal(call.turns().at(-1)?.delivered.endsWith(ANSWER), true)
 })
 
@@ -250,6 +250,22 @@ t.test('a call whose stream broke comes back and knows what was said', async (t)
   const resumed = call.questions.find((question) => question.input.kind === 'answered' && question.input.resumed)
   t.same(resumed?.history.map((exchange) => exchange.text), [GREETING, 'What are your hours?', ANSWER])
   t.same(call.turns().map((turn) => turn.turn), [0, 1, 2], 'turns go on counting')
+})
+
+t.test('a company that has talked its minutes for today is refused politely until tomorrow', async (t) => {
+  const limits = { concurrentCalls: 5, callMinutes: 30, minutesPerDay: 1, turnsPerCall: 200, dailySpendCents: null }
+  const call = virtualCall({ answer: () => [say(ANSWER)], says: () => '', company: { limits, forwardToE164: '+15550100077' } })
+  const asked = (callSid: string) => call.service.route({ callSid, accountSid: 'AC1', from: '+15550109999', to: '+15550100000' }, call.scope.signal)
+  t.match(await asked('CA1'), { kind: 'answer' })
+  const { leg, over } = call.dial({ callSid: 'CA1' })
+  leg.speak(20_000, 500)
+  leg.speak(45_000, 500)
+  await call.clock.advance(61_000)
+  leg.callerHangsUp()
+  await call.clock.runUntil(over)
+  t.match(await asked('CA2'), { kind: 'refuse', forwardToE164: '+15550100077' })
+  await call.clock.advance(24 * 60 * 60_000)
+  t.match(await asked('CA3'), { kind: 'answer' })
 })
 
 t.test("the carrier's word moves a call forward only, also for a call from before a restart", async (t) => {
