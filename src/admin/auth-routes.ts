@@ -13,7 +13,7 @@ const emailSchema = z.email().max(254)
 const passwordSchema = z.string().min(1).max(PASSWORD_CEILING)
 const idParams = z.strictObject({ deviceId: z.string().min(1).max(64) })
 
-const loginReplySchema = z.object({
+export const loginReplySchema = z.object({
   accessToken: z.string(),
   refreshToken: z.string(),
   expiresIn: z.int().describe('Seconds'),
