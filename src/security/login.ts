@@ -21,6 +21,14 @@ export const LOGIN_STEPS = [
 export type LoginStep = (typeof LOGIN_STEPS)[number]
 
 export type LoginAttempt = Readonly<{ email: string; password: string; device: DeviceProof | null; client: ClientFacts }>
+/** Somebody else vouches for who this is: `identify` gives a verified e-mail address, or throws a Refusal. */
+export type FederatedAttempt = Readonly<{
+  device: DeviceProof | null
+  /** What the device signed in place of an e-mail address, which it cannot know yet. */
+  deviceSubject: string
+  client: ClientFacts
+  identify: () => Promise<string>
+}>
 export type LoginReply = Readonly<{
   accessToken: string
   refreshToken: string
@@ -42,7 +50,16 @@ export type LoginDeps = Readonly<{
   clock: Clock
 }>
 
-type Asked = Readonly<{ email: string; account: User | null; device: ProvenDevice | null; counters: readonly Counter[] }>
+type Asked = Readonly<{ account: User | null; device: ProvenDevice | null; counters: readonly Counter[] }>
+/** How far an attempt has come, for the line that says where it ended. */
+type Progress = {
+  readonly method: 'password' | 'oidc'
+  step: LoginStep
+  /** As given; null until it is known. */
+  email: string | null
+  account: User | null
+  authenticated: boolean
+}
 /** The same refusal as within the last minute: said to the client, not to the audit log, which guesses must not be able to fill. */
 class Throttled extends Refusal {
   constructor(retryAfterMs: number) {
@@ -68,56 +85,93 @@ export class Login {
   }
 
   /** Throws a Refusal with the code of the step that refused; every outcome is one line in the audit log, a refusal for too many tries once a minute. */
-  async run(attempt: LoginAttempt, signal?: AbortSignal): Promise<LoginReply> {
-    let current: LoginStep = 'request'
-    let asked: Asked | null = null
-    let authenticated: User | null = null
-    const step = <T>(name: LoginStep, work: () => T): T => {
-      current = name
-      return work()
-    }
+  run(attempt: LoginAttempt, signal?: AbortSignal): Promise<LoginReply> {
+    const progress: Progress = { method: 'password', step: 'request', email: attempt.email, account: null, authenticated: false }
+    return this.#audited(progress, attempt.client, signal, async () => {
+      const asked = await this.#admit(attempt, signal)
+      progress.account = asked.account
+      progress.step = 'credentials'
+      const user = await this.#checkCredentials(attempt.password, asked, signal)
+      return this.#enter(progress, user, asked.device, attempt.client, signal)
+    })
+  }
+
+  /** The same ten steps where an identity provider's word stands in for the password. Also throws OIDC_NO_ACCOUNT. */
+  runFederated(attempt: FederatedAttempt, signal?: AbortSignal): Promise<LoginReply> {
+    const progress: Progress = { method: 'oidc', step: 'request', email: null, account: null, authenticated: false }
+    return this.#audited(progress, attempt.client, signal, async () => {
+      const { store, proofs, policy } = this.#deps
+      const counters = federatedCountersOf(attempt.client, policy)
+      await this.#count(counters, signal)
+      const device = attempt.device === null ? null : await proofs.check(attempt.device, 'login', attempt.deviceSubject, signal)
+      progress.step = 'credentials'
+      progress.email = await attempt.identify()
+      progress.account = await store.users.findByEmail(progress.email, signal)
+      // Never made here: an account is somebody's decision.
+      if (progress.account === null || progress.account.status !== 'active') throw new Refusal('OIDC_NO_ACCOUNT')
+      await this.#clear(counters, signal)
+      return this.#enter(progress, progress.account, device, attempt.client, signal)
+    })
+  }
+
+  async #audited(progress: Progress, client: ClientFacts, signal: AbortSignal | undefined, work: () => Promise<LoginReply>): Promise<LoginReply> {
     try {
-      asked = await step('request', () => this.#admit(attempt, signal))
-      const { device } = asked
-      const user = await step('credentials', () => this.#checkCredentials(attempt.password, asked as Asked, signal))
-      authenticated = user
-      const fingerprint = step('fingerprint', () => fingerprintOf(attempt.client))
-      step('location', () => this.#checkLocation(user, attempt.client))
-      await step('session-conflict', () => this.#checkConflict(user, device, signal))
-      const deviceId = await step('hardware-lock', () => this.#checkHardware(user, device, fingerprint, attempt.client, signal))
-      const session = this.#newSession(user, deviceId, device, fingerprint, attempt.client)
-      const accessToken = await step('token', () => this.#issueToken(session))
-      const opened = await step('session', () => this.#openSession(session, signal))
-      await step('audit', () => this.#auditSuccess(user, session, opened.replaced, attempt.client, signal))
-      return step('reply', () => ({
-        accessToken,
-        refreshToken: opened.refreshToken,
-        expiresIn: Math.floor(this.#deps.policy.accessTokenMs / 1000),
-        user,
-        deviceId,
-        replacedSessions: opened.replaced.length,
-      }))
+      return await work()
     } catch (error) {
-      if (error instanceof Refusal && !(error instanceof Throttled)) await this.#auditRefusal(error, current, authenticated ?? asked?.account ?? null, authenticated !== null, attempt, signal)
+      if (error instanceof Refusal && !(error instanceof Throttled)) await this.#auditRefusal(error, progress, client, signal)
       throw error
     }
   }
 
+  /** Every step after it is known who this is. */
+  async #enter(progress: Progress, user: User, device: ProvenDevice | null, client: ClientFacts, signal?: AbortSignal): Promise<LoginReply> {
+    progress.authenticated = true
+    const step = <T>(name: LoginStep, work: () => T): T => {
+      progress.step = name
+      return work()
+    }
+    const fingerprint = step('fingerprint', () => fingerprintOf(client))
+    step('location', () => this.#checkLocation(user, client))
+    await step('session-conflict', () => this.#checkConflict(user, device, signal))
+    const deviceId = await step('hardware-lock', () => this.#checkHardware(user, device, fingerprint, client, signal))
+    const session = this.#newSession(user, deviceId, device, fingerprint, client)
+    const accessToken = await step('token', () => this.#issueToken(session))
+    const opened = await step('session', () => this.#openSession(session, signal))
+    await step('audit', () => this.#auditSuccess(progress, user, session, opened.replaced, client, signal))
+    return step('reply', () => ({
+      accessToken,
+      refreshToken: opened.refreshToken,
+      expiresIn: Math.floor(this.#deps.policy.accessTokenMs / 1000),
+      user,
+      deviceId,
+      replacedSessions: opened.replaced.length,
+    }))
+  }
+
   /** Who is asking, with which device, and have they asked too often. Tries are counted before the password is looked at. */
   async #admit(attempt: LoginAttempt, signal?: AbortSignal): Promise<Asked> {
-    const { store, proofs, policy, clock } = this.#deps
+    const { store, proofs, policy } = this.#deps
     const email = attempt.email.toLowerCase()
     const account = await store.users.findByEmail(email, signal)
     const device = attempt.device === null ? null : await proofs.check(attempt.device, 'login', email, signal)
     const stored = account === null || device === null ? null : await store.devices.get(account.companyId, account.id, device.id, signal)
     const counters = countersOf(email, attempt.client, policy, stored?.state === 'approved' ? stored.id : null)
+    await this.#count(counters, signal)
+    return { account, device, counters }
+  }
+
+  async #count(counters: readonly Counter[], signal?: AbortSignal): Promise<void> {
+    const { store, clock } = this.#deps
     for (const counter of counters) {
       const answer = await store.attempts.begin(PLATFORM, counter.key, counter.limit, clock.wallTime().getTime(), signal)
       if (answer.allowed) continue
       if (this.#isQuiet(counter.key)) throw new Throttled(answer.retryAfterMs)
       throw new Refusal('LOGIN_TOO_MANY_ATTEMPTS', {}, answer.retryAfterMs)
     }
-    return { email, account, device, counters }
+  }
+
+  async #clear(counters: readonly Counter[], signal?: AbortSignal): Promise<void> {
+    for (const counter of counters) if (counter.clearedBySuccess) await this.#deps.store.attempts.clear(PLATFORM, counter.key, signal)
   }
 
   async #checkCredentials(password: string, asked: Asked, signal?: AbortSignal): Promise<User> {
@@ -125,7 +179,7 @@ export class Login {
     const { account } = asked
     const matches = await hasher.verify(account?.passwordHash ?? null, password, signal)
     if (account === null || !matches || account.status !== 'active') throw new Refusal('LOGIN_INVALID_CREDENTIALS')
-    for (const counter of asked.counters) if (counter.clearedBySuccess) await store.attempts.clear(PLATFORM, counter.key, signal)
+    await this.#clear(asked.counters, signal)
     if (hasher.needsRehash(account.passwordHash)) {
       await store.users.rehash(account.companyId, account.id, { from: account.passwordHash, to: await hasher.hash(password, signal) }, signal)
     }
@@ -198,36 +252,25 @@ export class Login {
     return { refreshToken, replaced: opened.replaced }
   }
 
-  async #auditSuccess(user: User, session: Session, replaced: readonly Session[], client: ClientFacts, signal?: AbortSignal): Promise<void> {
+  async #auditSuccess(progress: Progress, user: User, session: Session, replaced: readonly Session[], client: ClientFacts, signal?: AbortSignal): Promise<void> {
     const { audit } = this.#deps
     for (const older of replaced) {
       const note = this.#note(user, client, 'auth.session_replaced', `session/${older.id}`, { by: session.id, deviceId: older.deviceId })
       await audit.record(user.companyId, note, signal)
     }
-    const details = { sessionId: session.id, deviceId: session.deviceId, country: client.place.country, place: client.place.kind, steps: LOGIN_STEPS.slice(0, LOGIN_STEPS.indexOf('audit')) }
+    const steps = LOGIN_STEPS.slice(0, LOGIN_STEPS.indexOf('audit'))
+    const details = { method: progress.method, sessionId: session.id, deviceId: session.deviceId, country: client.place.country, place: client.place.kind, steps }
     await audit.record(user.companyId, this.#note(user, client, 'auth.login', `user/${user.id}`, details), signal)
   }
 
-  async #auditRefusal(
-    refusal: Refusal,
-    step: LoginStep,
-    account: User | null,
-    authenticated: boolean,
-    attempt: LoginAttempt,
-    signal?: AbortSignal,
-  ): Promise<void> {
+  async #auditRefusal(refusal: Refusal, progress: Progress, client: ClientFacts, signal?: AbortSignal): Promise<void> {
+    const { method, account, authenticated, email, step } = progress
     // An address that has no account is kept as a hash: people type their password into the wrong field.
-    const target = account === null ? `email-sha256/${hashSecret(attempt.email.toLowerCase())}` : `user/${account.id}`
-    const companyId = account?.companyId ?? PLATFORM
-    await this.#deps.audit.record(
-      companyId,
-      {
-        ...this.#note(authenticated ? account : null, attempt.client, 'auth.login', target, { ...refusal.details, step, country: attempt.client.place.country }),
-        result: 'refused',
-        reason: refusal.code,
-      },
-      signal,
-    )
+    const stranger = email === null ? 'nobody' : `email-sha256/${hashSecret(email.toLowerCase())}`
+    const note = this.#note(authenticated ? account : null, client, 'auth.login', account === null ? stranger : `user/${account.id}`, {
+      ...refusal.details, method, step, country: client.place.country,
+    })
+    await this.#deps.audit.record(account?.companyId ?? PLATFORM, { ...note, result: 'refused', reason: refusal.code }, signal)
   }
 
   #note(user: User | null, client: ClientFacts, action: string, target: string, details: AuditNote['details']): AuditNote {
@@ -261,6 +304,17 @@ function countersOf(email: string, client: ClientFacts, policy: SecurityPolicy, 
   }
   counters.push({ key: 'login-everywhere', limit: policy.limits.everywhere, clearedBySuccess: false })
   return counters
+}
+
+/**
+ * Apart from those of passwords: nothing is guessed here, so that guesses elsewhere must not shut this door; what is held back is work
+ * at the provider.
+ */
+function federatedCountersOf(client: ClientFacts, policy: SecurityPolicy): readonly Counter[] {
+  const everywhere: Counter = { key: 'oidc-everywhere', limit: policy.limits.everywhere, clearedBySuccess: false }
+  if (isLoopback(client.address)) return [everywhere]
+  // An office has one address: whoever really comes in from there opens it for the others.
+  return [{ key: `oidc-address:${addressGroup(client.address)}`, limit: policy.limits.address, clearedBySuccess: true }, everywhere]
 }
 
 export function keylessAllowed(policy: Pick<SecurityPolicy, 'keylessLogin'>, client: Pick<ClientFacts, 'address'>): boolean {
