@@ -50,6 +50,8 @@ export type AdminConfig = Readonly<{
   idleMs: number
   absoluteMs: number
   allowedOrigins: readonly string[]
+  /** Null: people sign in by password only. */
+  oidc: Readonly<{ issuer: string; clientId: string; clientSecret: Secret | null; callbackUrl: string }> | null
 }>
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent'
 /** One variable as it was understood; `value` never holds a secret. */
@@ -151,6 +153,8 @@ const whole = (min: number, max: number): z.ZodType<number, string> =>
 const yesOrNo = (): z.ZodType<boolean, string> =>
   z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true')
 const baseUrl = text().refine(isBaseUrl, 'must be a URL without query or password: https, or http on a loopback address').transform((url) => url.replace(/\/+$/, ''))
+// OpenID providers compare addresses letter by letter: a last slash stays.
+const exactUrl = text().refine(isBaseUrl, 'must be a URL without query or password: https, or http on a loopback address')
 
 const listOf = (item: RegExp, message: string): z.ZodType<readonly string[], string> =>
   z
@@ -246,6 +250,18 @@ const SCHEMA = z.object({
     default: null,
     secret: true,
   }),
+  OIDC_ISSUER: exactUrl.optional().register(about, {
+    says: 'An OpenID provider that people may sign in through, as it names itself. Its word on an e-mail address opens that account. Needs OIDC_CLIENT_ID and OIDC_CALLBACK_URL.',
+    example: 'https://login.example.com/',
+    default: null,
+  }),
+  OIDC_CLIENT_ID: text().optional().register(about, { says: "This server's name at the OpenID provider.", example: 'clientsvia', default: null }),
+  OIDC_CLIENT_SECRET: text().optional().register(about, { says: 'And its secret there. Without it: a public client.', example: '', default: null, secret: true }),
+  OIDC_CALLBACK_URL: exactUrl.optional().register(about, {
+    says: 'The page that the provider sends people back to, registered there; on another origin it must be among ADMIN_ORIGINS.',
+    example: 'https://admin.example.com/signed-in',
+    default: null,
+  }),
   GEO_DATABASE: text().optional().register(about, { says: 'A MaxMind file. Without it: the country database that comes along.', example: '/data/GeoLite2-City.mmdb', default: null }),
   GEO_ALLOWED_COUNTRIES: listOf(/^([A-Z]{2}|\*)$/, 'must be ISO country codes separated by commas, or *').register(about, {
     says: 'Countries that people may sign in from; * for any.',
@@ -291,6 +307,14 @@ function contradictions(values: Values): string[] {
   if (TWILIO_ACCOUNT_SID !== undefined && TWILIO_AUTH_TOKEN === undefined) {
     problems.push('TWILIO_AUTH_TOKEN is missing: without it TWILIO_ACCOUNT_SID proves nothing; both are on the first page of the Twilio console')
   }
+  const { OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_CALLBACK_URL } = values
+  if (OIDC_ISSUER !== undefined && OIDC_CLIENT_ID === undefined) problems.push('OIDC_CLIENT_ID is missing: the OpenID provider knows this server by it')
+  if (OIDC_ISSUER !== undefined && OIDC_CALLBACK_URL === undefined) {
+    problems.push('OIDC_CALLBACK_URL is missing: it says where the OpenID provider sends people back to; for example OIDC_CALLBACK_URL=https://admin.example.com/signed-in')
+  }
+  if (OIDC_ISSUER === undefined && (OIDC_CLIENT_ID ?? OIDC_CLIENT_SECRET ?? OIDC_CALLBACK_URL) !== undefined) {
+    problems.push('OIDC_ISSUER is missing: without it the other OIDC_ variables do nothing; for example OIDC_ISSUER=https://login.example.com/')
+  }
   if (values.TURN_TARGET_MS > values.TURN_HARD_MS) problems.push('TURN_TARGET_MS is above TURN_HARD_MS; for example TURN_TARGET_MS=600 TURN_HARD_MS=1000')
   if (values.TURN_STALL_MS > values.TURN_HARD_MS) problems.push('TURN_STALL_MS is above TURN_HARD_MS; for example TURN_STALL_MS=700 TURN_HARD_MS=1000')
   for (const [stage, ms] of Object.entries(stagesOf(values))) {
@@ -333,9 +357,16 @@ function assemble(values: Values): Omit<Config, 'settings'> {
       idleMs: values.SESSION_IDLE_MINUTES * 60_000,
       absoluteMs: values.SESSION_MAX_HOURS * 3_600_000,
       allowedOrigins: values.ADMIN_ORIGINS,
+      oidc: oidcOf(values),
     },
     budget: { targetMs: values.TURN_TARGET_MS, hardMs: values.TURN_HARD_MS, stallAfterMs: values.TURN_STALL_MS, stagesMs: stagesOf(values) },
   }
+}
+
+function oidcOf(values: Values): AdminConfig['oidc'] {
+  const { OIDC_ISSUER: issuer, OIDC_CLIENT_ID: clientId, OIDC_CALLBACK_URL: callbackUrl } = values
+  if (issuer === undefined || clientId === undefined || callbackUrl === undefined) return null
+  return { issuer, clientId, clientSecret: secretOrNull(values.OIDC_CLIENT_SECRET), callbackUrl }
 }
 
 function secretOrNull(value: string | undefined): Secret | null {
