@@ -4,7 +4,8 @@ import { accessRoutes } from './admin/access-routes.ts'
 import { auditRoutes } from './admin/audit-routes.ts'
 import { authRoutes } from './admin/auth-routes.ts'
 import { KnownCompanies } from './admin/known-companies.ts'
-import { registerAdmin } from './admin/pipeline.ts'
+import { oidcRoutes } from './admin/oidc-routes.ts'
+import { registerAdmin, type Resources } from './admin/pipeline.ts'
 import { adminResources } from './admin/resources.ts'
 import { userRoutes } from './admin/user-routes.ts'
 import { callStore, knowledgeStore } from './call/erasure.ts'
@@ -18,10 +19,11 @@ import type { CompanyContextSource } from './response/company-context.ts'
 import type { Responder } from './response/responder.ts'
 import { openLocator } from './security/geo.ts'
 import { ConsoleNotifier } from './security/notifier.ts'
+import { OidcSignIn } from './security/oidc.ts'
 import { CompanySecrets } from './security/secret-box.ts'
 import { readOrCreateSecret } from './security/secret-file.ts'
 import { deriveKey } from './security/secrets.ts'
-import { createSecurity } from './security/security.ts'
+import { createSecurity, type Security } from './security/security.ts'
 import { parseKeyRing, type KeyRing } from './security/tokens.ts'
 import type { Readiness } from './server.ts'
 import { openEmbeddedSecurityStore } from './storage/embedded-security-store.ts'
@@ -124,7 +126,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
       reportError: (error, facts) => logger.error({ ...facts, error: error instanceof Error ? error.message : String(error) }, 'request failed'),
       allowedOrigins: admin.allowedOrigins,
     },
-    [authRoutes, userRoutes, accessRoutes, auditRoutes, ...resources],
+    [authRoutes, ...oidcOf(deps, security, keyRing), userRoutes, accessRoutes, auditRoutes, ...resources],
   )
 
   const sweep = async (): Promise<void> => {
@@ -150,4 +152,19 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
 
 async function keysOf(given: Secret | null, name: string, make: () => Promise<Uint8Array>): Promise<KeyRing> {
   return given === null ? [{ kid: 'local', secret: await make() }] : parseKeyRing(given.reveal(), name)
+}
+
+function oidcOf(deps: AdminPlaneDeps, security: Security, keyRing: KeyRing): readonly Resources[] {
+  const { oidc } = deps.config.admin
+  if (oidc === null) return []
+  const signIn = new OidcSignIn({
+    ...oidc,
+    clientSecret: oidc.clientSecret?.reveal() ?? null,
+    login: security.login,
+    spent: security.store.links,
+    clock: deps.clock,
+    key: deriveKey((keyRing[0] as KeyRing[number]).secret, 'oidc flow'),
+    report: (problem) => deps.logger.error({ issuer: oidc.issuer, problem }, 'identity provider cannot be used'),
+  })
+  return [oidcRoutes(signIn)]
 }
