@@ -4,7 +4,8 @@ import { decodeMulaw } from '../audio/g711.ts'
 import type { VoiceActivityEngine, VoiceActivitySession } from '../audio/voice-activity.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Expectation } from '../core/expectation.ts'
-import { Scope } from '../core/scope.ts'
+import { OneShot } from '../core/one-shot.ts'
+import type { Scope } from '../core/scope.ts'
 import type { Transcriber, TranscriberOptions, TranscriptEvent, TranscriptionSession } from '../transcription/transcriber.ts'
 import type { InterruptionDecision, InterruptionDetector, InterruptionSignal } from '../turn-taking/interruption.ts'
 import type { SpeechSignal, TurnDecision, TurnDetector } from '../turn-taking/turn-detector.ts'
@@ -61,12 +62,12 @@ export class CallerEar {
   readonly #scope: Scope
   readonly #session: TranscriptionSession
   readonly #voice: VoiceActivitySession
+  readonly #wake: OneShot
   #heard: Heard = { utterance: 0, text: '', audioEndMs: 0, final: false }
   #agentAudible = false
   /** What earlier utterances make likely of digits in this one, and what this one adds once it is over. */
   #redaction: RedactionState = NOTHING_SAID
   #nextRedaction: RedactionState = NOTHING_SAID
-  #wakeScope: Scope | null = null
   #wakeArmedForMs: number | null = null
   #lastTickAt = -Infinity
 
@@ -75,6 +76,7 @@ export class CallerEar {
     this.#listener = listener
     this.#scope = scope
     this.#evidence = evidence
+    this.#wake = new OneShot(deps.clock, scope)
     this.#session = deps.transcriber.open(options, scope.signal)
     this.#voice = deps.voiceActivity.open((voice) => this.#tellTurn({ kind: 'voice', atMs: voice.mediaMs, probability: voice.probability }))
     void this.#readTranscripts()
@@ -138,7 +140,7 @@ export class CallerEar {
   }
 
   async close(): Promise<void> {
-    this.#wakeScope?.end('closed')
+    this.#wake.cancel()
     this.#voice.close()
     await this.#session.close()
   }
@@ -184,24 +186,19 @@ export class CallerEar {
   #armWake(): void {
     const wakeAtMs = this.#deps.detector.wakeAtMs
     if (wakeAtMs === this.#wakeArmedForMs) return
-    this.#wakeScope?.end('re-armed')
-    this.#wakeScope = null
     this.#wakeArmedForMs = wakeAtMs
-    if (wakeAtMs === null) return
-    const scope = new Scope(this.#scope)
-    this.#wakeScope = scope
+    if (wakeAtMs === null) {
+      this.#wake.cancel()
+      return
+    }
     // Never sooner than a frame after the last tick: a wish to be woken in the past must not spin.
     const now = this.#deps.clock.now()
     const waitMs = Math.max(this.#deps.leg.instantOf(wakeAtMs) - now, this.#lastTickAt + FRAME_MS - now)
-    void this.#deps.clock.sleep(waitMs, scope.signal).then(
-      () => {
-        scope.end('woken')
-        this.#wakeArmedForMs = null
-        this.#lastTickAt = this.#deps.clock.now()
-        this.#tellTurn({ kind: 'tick', atMs: Math.max(wakeAtMs, this.#deps.leg.mediaNowMs()) })
-      },
-      () => undefined,
-    )
+    this.#wake.start(waitMs, () => {
+      this.#wakeArmedForMs = null
+      this.#lastTickAt = this.#deps.clock.now()
+      this.#tellTurn({ kind: 'tick', atMs: Math.max(wakeAtMs, this.#deps.leg.mediaNowMs()) })
+    })
   }
 
   async #readTranscripts(): Promise<void> {

@@ -2,6 +2,7 @@ import type { VoiceActivityEngine } from '../audio/voice-activity.ts'
 import { later, type Clock, type Instant } from '../core/clock.ts'
 import { OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
 import { StageRecorder, type LatencyBudget } from '../core/latency-budget.ts'
+import { OneShot } from '../core/one-shot.ts'
 import { Scope } from '../core/scope.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import type { CompanyContext } from '../response/company-context.ts'
@@ -14,15 +15,13 @@ import type { TurnDecision, TurnDetector, TurnPreset } from '../turn-taking/turn
 import type { CallLeg, LegEnd } from './call-leg.ts'
 import type { TurnRecord } from './call-record.ts'
 import { CallerEar, type EarEvidence, type EchoGuard, type Heard } from './caller-ear.ts'
+import { KeyEntry } from './key-entry.ts'
 import type { WordsHeard } from './playout-position.ts'
 import { Reply, type ReplyEnd } from './reply.ts'
 import { TurnLog } from './turn-log.ts'
 
 /** Words that come this close to the end of what the agent says are an answer to it, not talk over it. */
 const ANSWER_OVERLAP_MS = 1500
-/** Keys of one entry come faster than this; the entry is over after it. */
-const DTMF_GATHER_MS = 2500
-const MAX_DTMF_DIGITS = 32
 /** How long a committed turn waits for the recogniser's words before it is answered as not understood. */
 const TRANSCRIPT_PATIENCE_MS = 3000
 /** What an answer gets at least when its words came late, ms: the knowledge search and a sentence. */
@@ -77,6 +76,9 @@ export class Conversation {
   readonly #scope: Scope
   readonly #ear: CallerEar
   readonly #history: Exchange[]
+  readonly #keys: KeyEntry
+  readonly #quiet: OneShot
+  readonly #ending: OneShot
   #dialogue: DialogueState = INITIAL_DIALOGUE
   #expectation: Expectation = OPEN_EXPECTATION
   #turnCount: number
@@ -92,12 +94,9 @@ export class Conversation {
   /** What was answered before we knew that the caller had not finished. */
   #mergePrefix = ''
   #lostWords = false
-  #quiet: Scope | null = null
   #silencePrompts = 0
   /** Where the caller's latest stretch of sound ended, on the media clock. */
   #lastPausedMs = 0
-  #dtmf = ''
-  #dtmfScope: Scope | null = null
   #agentSilentAt: Instant
   #finalAction: CallAction | null = null
 
@@ -107,6 +106,9 @@ export class Conversation {
     this.#context = context
     this.#scope = new Scope(parent)
     this.#history = [...earlier]
+    this.#keys = new KeyEntry(deps.clock, this.#scope, (digits) => this.#startTurn({ kind: 'dtmf', digits }, null))
+    this.#quiet = new OneShot(deps.clock, this.#scope)
+    this.#ending = new OneShot(deps.clock, this.#scope)
     this.#turnCount = firstTurn
     this.#agentSilentAt = deps.clock.now()
     const evidence = deps.onEvidence
@@ -142,7 +144,7 @@ export class Conversation {
   async run(): Promise<ConversationEnd> {
     try {
       this.#startTurn({ kind: 'answered', resumed: this.#leg.start.resumed }, null)
-      this.#limitDuration()
+      this.#ending.start(this.#context.company.limits.callMinutes * 60_000, () => this.#act({ kind: 'hang-up', reason: 'limit' }))
       for await (const event of this.#leg.events) {
         if (this.#scope.ended) break
         switch (event.kind) {
@@ -174,7 +176,7 @@ export class Conversation {
     switch (decision.kind) {
       case 'speech-started':
       case 'speech-resumed':
-        this.#endQuiet()
+        this.#quiet.cancel()
         this.#mergeUnheardReply()
         return
       case 'speech-paused':
@@ -355,7 +357,7 @@ export class Conversation {
   /** From here on the turn is the agent's, and it will be answered. */
   #startTurn(input: PendingInput, commit: Commit | null): void {
     if (this.#scope.ended || this.#finalAction !== null) return
-    this.#endQuiet()
+    this.#quiet.cancel()
     this.#interruptActive('superseded')
     const now = this.#deps.clock.now()
     const lastVoicedAt = commit === null ? now : latest(this.#leg.instantOf(commit.lastVoicedMs), this.#agentSilentAt)
@@ -484,73 +486,26 @@ export class Conversation {
   #act(action: CallAction): void {
     this.#finalAction = action
     this.#deps.onAction(this.#context.company.id, this.callSid, action)
-    void this.#deps.clock.sleep(HANG_UP_GRACE_MS, this.#scope.signal).then(
-      () => this.#leg.hangUp(),
-      () => undefined,
-    )
+    this.#ending.start(HANG_UP_GRACE_MS, () => this.#leg.hangUp())
   }
 
   #onDigit(digit: string): void {
-    const speech = this.#context.agent.speech
-    const speaking = this.#active !== null && this.#active.reply.audibleAt !== null
-    if (speaking && !speech.dtmfInterrupts) return
-    this.#endQuiet()
+    const active = this.#active
+    const speaking = active !== null && active.reply.audibleAt !== null
+    if (speaking && !this.#context.agent.speech.dtmfInterrupts) return
+    this.#quiet.cancel()
     const wanted = this.#expectation.kind === 'digits' ? this.#expectation.count : 1
-    if (speaking && this.#active !== null) this.#yield(this.#active, 'key pressed', this.#leg.mediaNowMs())
-    this.#dtmfScope?.end('another key')
-    this.#dtmfScope = null
-    if (digit !== '#' || wanted === 1) this.#dtmf += digit
-    if (this.#dtmf.length >= Math.min(wanted, MAX_DTMF_DIGITS) || (digit === '#' && wanted > 1)) {
-      this.#enterDigits()
-      return
-    }
-    const scope = new Scope(this.#scope)
-    this.#dtmfScope = scope
-    void this.#deps.clock.sleep(DTMF_GATHER_MS, scope.signal).then(
-      () => {
-        scope.end('entry over')
-        this.#enterDigits()
-      },
-      () => undefined,
-    )
-  }
-
-  #enterDigits(): void {
-    const digits = this.#dtmf
-    this.#dtmf = ''
-    this.#dtmfScope = null
-    if (digits !== '') this.#startTurn({ kind: 'dtmf', digits }, null)
+    if (speaking) this.#yield(active, 'key pressed', this.#leg.mediaNowMs())
+    this.#keys.press(digit, wanted)
   }
 
   /** Nobody speaks: after a while, ask. */
   #armQuiet(): void {
-    this.#endQuiet()
-    const scope = new Scope(this.#scope)
-    this.#quiet = scope
     const waitMs = this.#dialogue.onHold ? HOLD_SILENCE_MS : this.#context.agent.speech.silencePromptAfterMs
-    void this.#deps.clock.sleep(waitMs, scope.signal).then(
-      () => {
-        this.#endQuiet()
-        this.#silencePrompts += 1
-        this.#startTurn({ kind: 'silence', count: this.#silencePrompts }, null)
-      },
-      () => undefined,
-    )
-  }
-
-  #endQuiet(): void {
-    this.#quiet?.end('somebody speaks')
-    this.#quiet = null
-  }
-
-  #limitDuration(): void {
-    const limitMs = this.#context.company.limits.callMinutes * 60_000
-    void this.#deps.clock.sleep(limitMs, this.#scope.signal).then(
-      () => {
-        this.#act({ kind: 'hang-up', reason: 'limit' })
-      },
-      () => undefined,
-    )
+    this.#quiet.start(waitMs, () => {
+      this.#silencePrompts += 1
+      this.#startTurn({ kind: 'silence', count: this.#silencePrompts }, null)
+    })
   }
 }
 

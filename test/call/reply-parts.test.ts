@@ -2,6 +2,9 @@ import t from 'tap'
 import { deliveredText, type WordsHeard } from '../../src/call/playout-position.ts'
 import { SentenceAudio } from '../../src/call/sentence-audio.ts'
 import { CallRegistry } from '../../src/call/call-registry.ts'
+import { KeyEntry } from '../../src/call/key-entry.ts'
+import { Scope } from '../../src/core/scope.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
 
 /** A word every 100 ms, whatever the word. */
 const everyTenthOfASecond: WordsHeard = (text, audioMs, heardMs) => {
@@ -93,4 +96,30 @@ t.test('what follows a call is known to its own company only, and stays the same
   t.same(registry.continuation('polar', 'CA1'), { kind: 'hang-up' })
   t.same(registry.continuation('polar', 'CA1'), { kind: 'hang-up' })
   t.equal(registry.continuation('dental', 'CA1'), null)
+})
+
+t.test('keys make one entry: whole numbers at once, shorter ones at # or after a pause', async (t) => {
+  const clock = new VirtualClock()
+  const scope = new Scope()
+  const entered: string[] = []
+  const keys = new KeyEntry(clock, scope, (digits) => entered.push(digits))
+  const press = (digits: string, wanted: number): void => {
+    for (const digit of digits) keys.press(digit, wanted)
+  }
+  press('0', 1)
+  t.same(entered, ['0'], 'a single key is answered at once')
+  press('33901', 5)
+  t.same(entered, ['0', '33901'])
+  press('12#', 5)
+  t.same(entered.at(-1), '12', '# ends an entry and is no part of it')
+  press('77', 5)
+  await clock.advance(2400)
+  t.equal(entered.length, 3, 'the caller may still be typing')
+  await clock.advance(200)
+  t.equal(entered.at(-1), '77')
+  press('1', 5)
+  scope.end('hung up')
+  await clock.advance(5000)
+  t.equal(entered.length, 4, 'nothing is entered after the call')
+  t.equal(clock.pendingTimers, 0)
 })
