@@ -45,6 +45,8 @@ function welcome(publicBaseUrl: string, signed: boolean, demo: boolean): string 
 }
 
 main().catch((error: unknown) => {
+  // A start that a signal interrupted: stopping is under way, and must not be cut short while workers load.
+  if (signals > 0) return
   process.stderr.write(`${isClientsViaError(error, 'CONFIG_INVALID') ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   process.exit(1)
 })

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
 import { uuidv7 } from '../core/ids.ts'
 import { Scope } from '../core/scope.ts'
@@ -13,6 +14,8 @@ import { Conversation, type ConversationDeps, type ConversationEnd, type Exchang
 
 /** A stream that does not come within this time after the webhook gives its place back. */
 const ADMISSION_MS = 30_000
+/** A greeting that knows the caller is worth this much delay. */
+const RECOGNISE_CALLER_MS = 60
 /** Words of a call that was cut off, carried into the new stream. */
 const MAX_CARRIED_EXCHANGES = 40
 
@@ -115,8 +118,11 @@ export class CallService implements CallHandler {
     const { companyId, callSid } = leg.start
     const context = await this.#deps.contexts.load(companyId, scope.signal)
     const earlierTurns = leg.start.resumed ? await this.#earlierTurns(companyId, callSid, scope.signal) : []
-    const firstTurn = (earlierTurns.at(-1)?.turn ?? -1) + 1
-    const conversation = new Conversation(this.#conversationDeps(), leg, context, scope, exchangesOf(earlierTurns), firstTurn)
+    const conversation = new Conversation(this.#conversationDeps(), leg, context, scope, {
+      exchanges: exchangesOf(earlierTurns),
+      nextTurn: (earlierTurns.at(-1)?.turn ?? -1) + 1,
+      returning: context.agent.greeting.returningCaller !== '' && (await this.#hasCalledBefore(leg, scope.signal)),
+    })
     this.#deps.observer.callStarted(companyId, callSid)
     this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, startedAt))
     let outcome: CallOutcome = 'failed'
@@ -254,6 +260,20 @@ export class CallService implements CallHandler {
       askedAt: wallTime.toISOString(),
       solvedByEntryId: null,
     })
+  }
+
+  /** Asked only where the answer changes the greeting, and not waited for longer than a greeting may be late. */
+  async #hasCalledBefore(leg: CallLeg, signal: AbortSignal): Promise<boolean> {
+    const { companyId, callSid, from } = leg.start
+    try {
+      const calls = await withDeadline(this.#deps.clock, RECOGNISE_CALLER_MS, signal, (inner) =>
+        this.#deps.calls.list(companyId, { before: null, limit: 2, from }, inner),
+      )
+      return calls.some((call) => call.callSid !== callSid)
+    } catch {
+      signal.throwIfAborted()
+      return false
+    }
   }
 
   async #earlierTurns(companyId: string, callSid: string, signal: AbortSignal): Promise<readonly TurnRecord[]> {

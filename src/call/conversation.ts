@@ -61,6 +61,15 @@ export type ConversationEnd = Readonly<{ legEnd: LegEnd; action: CallAction | nu
 
 export type Exchange = Readonly<{ who: 'caller' | 'agent'; text: string }>
 
+/** What is known before the first word. */
+export type CallPast = Readonly<{
+  /** Of this very call, when its stream had broken. */
+  exchanges: readonly Exchange[]
+  nextTurn: number
+  /** The number has called this company before. */
+  returning: boolean
+}>
+
 type PendingInput = TurnInput | Promise<TurnInput>
 type Commit = Extract<TurnDecision, { kind: 'commit' }>
 type Speculation = { readonly text: string; readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder }
@@ -76,6 +85,7 @@ export class Conversation {
   readonly #scope: Scope
   readonly #ear: CallerEar
   readonly #history: Exchange[]
+  readonly #returning: boolean
   readonly #keys: KeyEntry
   readonly #quiet: OneShot
   readonly #ending: OneShot
@@ -100,16 +110,17 @@ export class Conversation {
   #agentSilentAt: Instant
   #finalAction: CallAction | null = null
 
-  constructor(deps: ConversationDeps, leg: CallLeg, context: CompanyContext, parent: Scope, earlier: readonly Exchange[], firstTurn: number) {
+  constructor(deps: ConversationDeps, leg: CallLeg, context: CompanyContext, parent: Scope, past: CallPast) {
     this.#deps = deps
     this.#leg = leg
     this.#context = context
     this.#scope = new Scope(parent)
-    this.#history = [...earlier]
+    this.#history = [...past.exchanges]
+    this.#returning = past.returning
     this.#keys = new KeyEntry(deps.clock, this.#scope, (digits) => this.#startTurn({ kind: 'dtmf', digits }, null))
     this.#quiet = new OneShot(deps.clock, this.#scope)
     this.#ending = new OneShot(deps.clock, this.#scope)
-    this.#turnCount = firstTurn
+    this.#turnCount = past.nextTurn
     this.#agentSilentAt = deps.clock.now()
     const evidence = deps.onEvidence
     this.#ear = new CallerEar(
@@ -143,7 +154,7 @@ export class Conversation {
   /** Runs until the leg ends. Everything it started is over when it resolves. */
   async run(): Promise<ConversationEnd> {
     try {
-      this.#startTurn({ kind: 'answered', resumed: this.#leg.start.resumed }, null)
+      this.#startTurn({ kind: 'answered', resumed: this.#leg.start.resumed, returning: this.#returning }, null)
       this.#ending.start(this.#context.company.limits.callMinutes * 60_000, () => this.#act({ kind: 'hang-up', reason: 'limit' }))
       for await (const event of this.#leg.events) {
         if (this.#scope.ended) break

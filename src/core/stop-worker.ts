@@ -5,8 +5,8 @@ import { Scope } from './scope.ts'
 /** What a worker with native code is told instead of being terminated. */
 export type StopRequest = Readonly<{ kind: 'stop' }>
 
-/** A model's longest single native step is far shorter; a worker that is silent for longer is stuck for good. */
-const STOP_WITHIN_MS = 2000
+/** Loading a model is the longest native step, a few seconds on a slow machine; a worker silent for longer is stuck for good. */
+const STOP_WITHIN_MS = 10_000
 
 /**
  * Ends a worker that runs native code. `worker.terminate()` in the middle of a native call takes the whole process with it (the

@@ -23,7 +23,10 @@ export const callEvents: AnswerStep = async function callEvents(turn) {
 /** What the agent says first: the company's emergency message, then the greeting for the hour. */
 export function greetingTexts(turn: Pick<Turn, 'question' | 'hours' | 'scope'>): string[] {
   const { company, agent } = turn.question.context
-  const text = !turn.hours.open && agent.greeting.afterHours !== '' ? agent.greeting.afterHours : agent.greeting.text
+  const { input } = turn.question
+  const { afterHours, returningCaller } = agent.greeting
+  const isReturning = input.kind === 'answered' && input.returning === true && returningCaller !== ''
+  const text = !turn.hours.open && afterHours !== '' ? afterHours : isReturning ? returningCaller : agent.greeting.text
   return [company.emergencyMessage, renderText(text, turn.scope) ?? agent.greeting.emergencyText].filter((part) => part !== '')
 }
 

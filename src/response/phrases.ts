@@ -22,6 +22,7 @@ export function phrasesToWarm(context: CompanyContext, wallTime: Date): Speakabl
     ...afterHours,
     greeting.text,
     ...lines.stall,
+    greeting.returningCaller,
     lines.inaudible,
     ...lines.unknown,
     ...lines.silence,

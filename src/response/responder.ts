@@ -8,8 +8,8 @@ import type { DialogueState } from './dialogue.ts'
 export type TurnInput =
   | Readonly<{ kind: 'speech'; text: string }>
   | Readonly<{ kind: 'dtmf'; digits: string }>
-  /** The call has just been answered. `resumed`: its stream had broken. */
-  | Readonly<{ kind: 'answered'; resumed: boolean }>
+  /** The call has just been answered. `resumed`: its stream had broken. `returning`: this number has called the company before. */
+  | Readonly<{ kind: 'answered'; resumed: boolean; returning?: boolean }>
   /** The caller has said nothing; `count` is 1 for the first prompt. */
   | Readonly<{ kind: 'silence'; count: number }>
   /** The recogniser lost the caller's words. */

@@ -252,6 +252,18 @@ t.test('a call whose stream broke comes back and knows what was said', async (t)
   t.same(call.turns().map((turn) => turn.turn), [0, 1, 2], 'turns go on counting')
 })
 
+t.test('a caller who has called before is known by the number, another is not', async (t) => {
+  const call = virtualCall({ answer: () => [say(ANSWER)], says: () => '', returningCaller: 'Welcome back to Polar Bay Air.' })
+  for (const [callSid, from] of [['CA1', '+15550109999'], ['CA2', '+15550109999'], ['CA3', '+15550108888']] as const) {
+    const { leg, over } = call.dial({ callSid, from })
+    await call.clock.advance(1000)
+    leg.callerHangsUp()
+    await call.clock.runUntil(over)
+  }
+  const answered = call.questions.flatMap((question) => (question.input.kind === 'answered' ? [question.input.returning] : []))
+  t.same(answered, [false, true, false])
+})
+
 t.test('a company that has talked its minutes for today is refused politely until tomorrow', async (t) => {
   const limits = { concurrentCalls: 5, callMinutes: 30, minutesPerDay: 1, turnsPerCall: 200, dailySpendCents: null }
   const call = virtualCall({ answer: () => [say(ANSWER)], says: () => '', company: { limits, forwardToE164: '+15550100077' } })

@@ -116,8 +116,9 @@ export class MemoryCalls implements CallRepository {
   async get(companyId: string, callSid: string): Promise<CallRecord | null> {
     return this.calls.get(`${companyId}/${callSid}`) ?? null
   }
-  async list(companyId: string): Promise<readonly CallRecord[]> {
-    return [...this.calls.values()].filter((call) => call.companyId === companyId)
+  async list(companyId: string, page: Readonly<{ limit: number; from?: string }>): Promise<readonly CallRecord[]> {
+    const newestFirst = [...this.calls.values()].reverse()
+    return newestFirst.filter((call) => call.companyId === companyId && (page.from === undefined || call.from === page.from)).slice(0, page.limit)
   }
   async update(companyId: string, callSid: string, patch: Partial<CallRecord>): Promise<CallRecord | null> {
     this.#check()
@@ -163,7 +164,7 @@ export const say = (text: string): ReplyPart => ({ kind: 'say', text: text as Sp
 export const GREETING = 'Thank you for calling Polar Bay Air.'
 
 /** A whole call with everything real but the engines, in virtual time. */
-export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company> }) {
+export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string }) {
   const clock = new VirtualClock()
   const scope = new Scope()
   const calls = new MemoryCalls()
@@ -199,7 +200,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
       companyId: 'polar-bay-air',
       name: 'Front desk',
       personality: { name: 'Robin' },
-      greeting: { text: GREETING, emergencyText: GREETING },
+      greeting: { text: GREETING, emergencyText: GREETING, returningCaller: options.returningCaller ?? '' },
       voice: {},
     }),
     knowledge: { companyId: 'polar-bay-air', search: async () => [], searchByWords: () => [] },
