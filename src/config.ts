@@ -315,6 +315,9 @@ function contradictions(values: Values): string[] {
   if (OIDC_ISSUER === undefined && (OIDC_CLIENT_ID ?? OIDC_CLIENT_SECRET ?? OIDC_CALLBACK_URL) !== undefined) {
     problems.push('OIDC_ISSUER is missing: without it the other OIDC_ variables do nothing; for example OIDC_ISSUER=https://login.example.com/')
   }
+  if (values.ADMIN_PASSWORD !== undefined && values.ADMIN_PASSWORD.length < values.PASSWORD_MIN_LENGTH) {
+    problems.push(`ADMIN_PASSWORD is shorter than PASSWORD_MIN_LENGTH, which is ${values.PASSWORD_MIN_LENGTH}`)
+  }
   if (values.TURN_TARGET_MS > values.TURN_HARD_MS) problems.push('TURN_TARGET_MS is above TURN_HARD_MS; for example TURN_TARGET_MS=600 TURN_HARD_MS=1000')
   if (values.TURN_STALL_MS > values.TURN_HARD_MS) problems.push('TURN_STALL_MS is above TURN_HARD_MS; for example TURN_STALL_MS=700 TURN_HARD_MS=1000')
   for (const [stage, ms] of Object.entries(stagesOf(values))) {

@@ -8,6 +8,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 const BODY_LIMIT_BYTES = 256 * 1024
 const CONNECTION_TIMEOUT_MS = 20_000
 const HEADERS_TIMEOUT_MS = 8_000
+const LATE_CHECK_MS = 2_000
 
 export interface ServerLogger {
   info(facts: Readonly<Record<string, unknown>>, message: string): void
@@ -58,6 +59,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
+    // Node looks for late clients only this often; its default of 30 s would add to every limit.
+    http: { connectionsCheckingInterval: LATE_CHECK_MS },
     // Calls are drained by us; open keep-alive connections must not hold a stop up.
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true },

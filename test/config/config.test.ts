@@ -63,6 +63,11 @@ t.test('a public address is https, or loopback, and nothing but an address', asy
   for (const url of ['https://a.example/base', 'http://localhost:8080', 'http://[::1]:3000']) t.same(problems({ PUBLIC_BASE_URL: url }), [], url)
 })
 
+t.test('a first password that the password rules would refuse is refused at start', async (t) => {
+  t.match(problems({ ADMIN_PASSWORD: 'ten-chars!' }), [/ADMIN_PASSWORD is shorter than PASSWORD_MIN_LENGTH, which is 15/])
+  t.same(problems({ ADMIN_PASSWORD: 'heron lifts the quiet tide' }), [])
+})
+
 t.test('a budget that could never hold is refused', async (t) => {
   t.match(problems({ TURN_TARGET_MS: '1200' }), [/TURN_TARGET_MS is above TURN_HARD_MS/])
   t.match(problems({ TURN_STALL_MS: '1200' }), [/TURN_STALL_MS is above TURN_HARD_MS/])
