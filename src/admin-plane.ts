@@ -114,7 +114,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     ),
     settings: config.settings,
     health: () => deps.readiness.report(),
-    rates: { callMinuteCents: null, modelTokenCents: null },
+    rates: config.rates,
     sealKey: deriveKey((keyRing[0] as KeyRing[number]).secret, 'test console'),
   })
   await registerAdmin(

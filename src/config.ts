@@ -25,6 +25,8 @@ export type Config = Readonly<{
   twilio: Readonly<{ accountSid: string | null; authToken: Secret }> | null
   demoCompanies: boolean
   sttWorkers: number
+  /** What the operator pays, in US cents; null: cost is not shown. */
+  rates: Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
   budget: LatencyBudget
   admin: AdminConfig
   settings: readonly Setting[]
@@ -150,6 +152,11 @@ const whole = (min: number, max: number): z.ZodType<number, string> =>
     .regex(/^\d+$/, `must be a whole number from ${min} to ${max}`)
     .transform(Number)
     .refine((value) => value >= min && value <= max, `must be a whole number from ${min} to ${max}`)
+const cents = (): z.ZodType<number | undefined, string | undefined> =>
+  text()
+    .regex(/^\d{1,4}(\.\d{1,6})?$/, 'must be US cents, such as 0.85')
+    .transform(Number)
+    .optional()
 const yesOrNo = (): z.ZodType<boolean, string> =>
   z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true')
 const baseUrl = text().refine(isBaseUrl, 'must be a URL without query or password: https, or http on a loopback address').transform((url) => url.replace(/\/+$/, ''))
@@ -222,6 +229,8 @@ const SCHEMA = z.object({
   TURN_PERSONALITY_MS: stageMs('personality', 20),
   TURN_SYNTHESIS_MS: stageMs('synthesis', 400),
   TURN_PLAYOUT_MS: stageMs('playout', 60),
+  CALL_MINUTE_CENTS: cents().register(about, { says: 'What a minute of a call costs you, in US cents, for the usage page.', example: '0.85', default: null }),
+  MODEL_TOKEN_CENTS: cents().register(about, { says: 'What a token of the language model costs you, in US cents.', example: '0.0002', default: null }),
   ADMIN_EMAIL: z
     .email('must be an e-mail address')
     .register(about, { says: 'Who owns this server: the first person who may sign in.', example: 'owner@example.com', default: 'owner@localhost.local' }),
@@ -342,6 +351,7 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     demoCompanies: values.DEMO_COMPANIES,
     // One processor is the media loop's.
     sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),
+    rates: { callMinuteCents: values.CALL_MINUTE_CENTS ?? null, modelTokenCents: values.MODEL_TOKEN_CENTS ?? null },
     admin: {
       jwtKeys: secretOrNull(values.JWT_KEYS),
       auditSecret: secretOrNull(values.AUDIT_SECRET),
