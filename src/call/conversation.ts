@@ -86,6 +86,9 @@ export class Conversation {
   readonly #ear: CallerEar
   readonly #history: Exchange[]
   readonly #returning: boolean
+  /** The call's picture of its company does not change, so neither do these. */
+  readonly #voice: CompanyVoice
+  readonly #lines: ReturnType<ConversationDeps['lines']>
   readonly #keys: KeyEntry
   readonly #quiet: OneShot
   readonly #ending: OneShot
@@ -117,6 +120,8 @@ export class Conversation {
     this.#scope = new Scope(parent)
     this.#history = [...past.exchanges]
     this.#returning = past.returning
+    this.#voice = deps.voice(context)
+    this.#lines = deps.lines(context)
     this.#keys = new KeyEntry(deps.clock, this.#scope, (digits) => this.#startTurn({ kind: 'dtmf', digits }, null))
     this.#quiet = new OneShot(deps.clock, this.#scope)
     this.#ending = new OneShot(deps.clock, this.#scope)
@@ -308,19 +313,18 @@ export class Conversation {
 
   #prepare(input: PendingInput, scope: Scope, stages: StageRecorder, firstPartBy: Instant, turn: number, onInput: (input: TurnInput) => void): Reply {
     const deps = this.#deps
-    const context = this.#context
-    const lines = deps.lines(context)
+    const { voice } = this.#context.agent
     const generation = ++this.#generation
     const reply = new Reply(
       generation,
       {
         clock: deps.clock,
         leg: this.#leg,
-        voice: deps.voice(context),
-        voiceSettings: { id: context.agent.voice.id, speed: context.agent.voice.speed },
+        voice: this.#voice,
+        voiceSettings: { id: voice.id, speed: voice.speed },
         wordsHeard: deps.wordsHeard,
-        stallLines: lines.stall,
-        apology: lines.apology,
+        stallLines: this.#lines.stall,
+        apology: this.#lines.apology,
         onSent: (mulaw, heardAtMs) => this.#ear.agentSent(mulaw, heardAtMs),
         onAudible: () => this.#onAudible(reply),
       },

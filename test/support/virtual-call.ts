@@ -3,7 +3,6 @@ import { CallService, type CallServiceDeps } from '../../src/call/call-service.t
 import { BoundedQueue } from '../../src/core/bounded-queue.ts'
 import type { Clock } from '../../src/core/clock.ts'
 import { ClientsViaError } from '../../src/core/errors.ts'
-import { OPEN_EXPECTATION } from '../../src/core/expectation.ts'
 import { Scope } from '../../src/core/scope.ts'
 import type { SpeakableText } from '../../src/core/speakable-text.ts'
 import type { CompanyContext } from '../../src/response/company-context.ts'
@@ -249,7 +248,6 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
     questions,
     learned,
     service,
-    expectation: OPEN_EXPECTATION,
     /** Starts a call; returns its leg and a promise for its end. */
     dial(start: Partial<FakeLeg['start']> = {}) {
       const leg = new FakeLeg(clock, start)
