@@ -5,6 +5,7 @@ import { withDeadline } from '../core/deadline.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { StageRecorder, STAGES } from '../core/latency-budget.ts'
 import type { CompanyContext } from '../response/company-context.ts'
+import { NO_EFFECTS } from '../booking/effect.ts'
 import { INITIAL_DIALOGUE, type DialogueState } from '../response/dialogue.ts'
 import type { ReplyPart, TurnInput } from '../response/responder.ts'
 import { sameText } from '../security/secrets.ts'
@@ -57,6 +58,8 @@ export async function ask(ports: AdminPorts, clock: Clock, context: CompanyConte
         clock,
         firstPartBy: later(startedAt, FIRST_PART_MS),
         stages,
+        // A typed question tries the agent out; it never books anything.
+        effects: NO_EFFECTS,
       },
       inTime,
     )

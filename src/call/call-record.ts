@@ -1,4 +1,7 @@
 import type { StageOutcome, StageName } from '../core/latency-budget.ts'
+import type { Expectation } from '../core/expectation.ts'
+import type { Reading } from '../core/reading.ts'
+import type { DialogueState } from '../response/dialogue.ts'
 import type { AnswerSource, CallAction } from '../response/responder.ts'
 
 export type CallOutcome =
@@ -37,6 +40,11 @@ export type TurnRecord = Readonly<{
   endpoint: Readonly<{ rule: string; score: number; waitMs: number; lastVoicedMs: number }> | null
   interruption: Readonly<{ atMs: number; heardMs: number; rule: string }> | null
   trace: readonly Readonly<{ step: string; detail: Readonly<Record<string, unknown>> }>[]
+  /** What the question before it had made likely, and what was understood in that light. */
+  expectation?: Expectation
+  reading?: Reading
+  /** Where the dialogue stood after it: a call whose stream breaks goes on from here, form and all. */
+  dialogue?: DialogueState
 }>
 
 export type CallRecord = Readonly<{

@@ -136,6 +136,7 @@ export class CallerEar {
   }
 
   expect(expectation: Expectation): void {
+    this.#session.expect(expectation)
     this.#tellTurn({ kind: 'expect', expectation })
   }
 

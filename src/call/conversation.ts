@@ -1,6 +1,7 @@
 import type { VoiceActivityEngine } from '../audio/voice-activity.ts'
+import { NO_EFFECTS } from '../booking/effect.ts'
 import { later, type Clock, type Instant } from '../core/clock.ts'
-import { OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
+import { OPEN_EXPECTATION, digitsWanted, type Expectation } from '../core/expectation.ts'
 import { StageRecorder, type LatencyBudget } from '../core/latency-budget.ts'
 import { OneShot } from '../core/one-shot.ts'
 import { Scope } from '../core/scope.ts'
@@ -364,6 +365,7 @@ export class Conversation {
         // Words that came late leave the answer the time that an answer needs.
         firstPartBy: latest(firstPartBy, later(now, MIN_ANSWER_MS)),
         stages,
+        effects: NO_EFFECTS,
       },
       scope.signal,
     )
@@ -509,7 +511,7 @@ export class Conversation {
     const speaking = active !== null && active.reply.audibleAt !== null
     if (speaking && !this.#context.agent.speech.dtmfInterrupts) return
     this.#quiet.cancel()
-    const wanted = this.#expectation.kind === 'digits' ? this.#expectation.count : 1
+    const wanted = digitsWanted(this.#expectation)?.at(-1) ?? 1
     if (speaking) this.#yield(active, 'key pressed', this.#leg.mediaNowMs())
     this.#keys.press(digit, wanted)
   }

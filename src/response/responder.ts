@@ -1,12 +1,15 @@
 import type { Clock, Instant } from '../core/clock.ts'
+import type { Effects } from '../booking/effect.ts'
 import type { Expectation } from '../core/expectation.ts'
+import type { Reading } from '../core/reading.ts'
 import type { StageRecorder } from '../core/latency-budget.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import type { CompanyContext } from './company-context.ts'
 import type { DialogueState } from './dialogue.ts'
 
 export type TurnInput =
-  | Readonly<{ kind: 'speech'; text: string }>
+  /** `reading`: what it means in the light of what was asked, where something was. */
+  | Readonly<{ kind: 'speech'; text: string; reading?: Reading }>
   | Readonly<{ kind: 'dtmf'; digits: string }>
   /** The call has just been answered. `resumed`: its stream had broken. `returning`: this number has called the company before. */
   | Readonly<{ kind: 'answered'; resumed: boolean; returning?: boolean }>
@@ -31,6 +34,8 @@ export type Question = Readonly<{
   /** The first speakable part is due by then. Steps are cut off against it. */
   firstPartBy: Instant
   stages: StageRecorder
+  /** Everything a turn changes in the world. Held until the turn is committed, so a reply prepared during a pause may ask for it. */
+  effects: Effects
 }>
 
 export type AnswerSource =

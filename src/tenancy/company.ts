@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { bookingRulesSchema, resourceSchema, serviceSchema } from './booking-config.ts'
+import { formSchema } from './form.ts'
 
 export const phoneNumberE164Schema = z.string().regex(/^\+[1-9]\d{6,14}$/, 'must be an E.164 number such as +15550100000')
 
@@ -93,6 +95,12 @@ export const companySchema = z.strictObject({
       dailySpendCents: z.int().min(0).nullable().default(null),
     })
     .prefault({}),
+  /** What can be booked, who or what does it, and by which rules. */
+  services: z.array(serviceSchema).max(100).default([]),
+  resources: z.array(resourceSchema).max(100).default([]),
+  booking: bookingRulesSchema.prefault({}),
+  /** What the agent asks for, slot by slot. */
+  forms: z.array(formSchema).max(20).default([]),
   /** Optimistic lock; counts up on every save. */
   version: z.int().min(0).default(0),
   createdAt: z.iso.datetime().optional(),

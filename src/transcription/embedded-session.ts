@@ -1,5 +1,6 @@
 import type { AudioFrame } from '../audio/frame.ts'
 import { levelDb } from '../audio/level.ts'
+import type { Expectation } from '../core/expectation.ts'
 import { BoundedQueue } from '../core/bounded-queue.ts'
 import { AudioHistory } from './audio-history.ts'
 import type { DecodeHandle, DecodePool, DecodeResult } from './moonshine-pool.ts'
@@ -59,6 +60,8 @@ export class EmbeddedSession implements TranscriptionSession {
         break
     }
   }
+
+  expect(_expectation: Expectation): void {}
 
   endUtterance(mediaMs: number): void {
     if (this.#closed) return

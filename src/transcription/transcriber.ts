@@ -1,4 +1,6 @@
 import type { AudioFrame } from '../audio/frame.ts'
+import type { Expectation } from '../core/expectation.ts'
+import type { Reading } from '../core/reading.ts'
 
 /** A word with its place on the caller's media clock; absent times mean the engine cannot tell. */
 export type Word = Readonly<{ text: string; startMs: number; endMs: number }>
@@ -15,6 +17,8 @@ export type TranscriptEvent =
       audioEndMs: number
       /** True when the engine will not revise this text for the audio up to `audioEndMs`. */
       final: boolean
+      /** What it means in the light of what was asked, where the engine listened for that. */
+      reading?: Reading
     }>
   /** Engines with their own end-of-turn model (Deepgram Flux) report it; turn-taking weighs it. */
   | Readonly<{ kind: 'turn-hint'; hint: 'eager-end' | 'resumed' | 'end'; confidence: number; mediaMs: number }>
@@ -41,6 +45,8 @@ export interface TranscriptionSession {
   readonly events: AsyncIterable<TranscriptEvent>
   push(frame: AudioFrame): void
   hint(hint: SpeechHint): void
+  /** What the next answer is likely to be: from now until the next call. Engines that cannot be told ignore it. */
+  expect(expectation: Expectation): void
   /** The reply is audible: audio before `mediaMs` belongs to the utterance that ends, later audio to the next one. */
   endUtterance(mediaMs: number): void
   close(): Promise<void>

@@ -1,4 +1,4 @@
-import type { Expectation } from '../core/expectation.ts'
+import { askedShape, digitsWanted, type Expectation } from '../core/expectation.ts'
 import { countSpokenDigits, endsInDictation } from './spoken-digits.ts'
 
 export type Completeness = Readonly<{
@@ -25,19 +25,22 @@ export function textCompleteness(text: string, expectation: Expectation): Comple
   const words = wordsOf(trimmed)
   const last = words.at(-1)
   if (last === undefined) return { score: -0.3, cue: 'no-words', missingDigits: 0 }
-  if (expectation.kind === 'digits') {
+  const counts = digitsWanted(expectation)
+  const longest = counts?.at(-1)
+  if (counts !== null && longest !== undefined) {
     const count = countSpokenDigits(trimmed)
-    const cue = `digits ${count} of ${expectation.count}`
-    if (count >= expectation.count) return { score: 2, cue, missingDigits: 0 }
-    // Not one digit: an answer such as "I don't know it" is read like any other sentence.
-    if (count > 0) return { score: -2, cue, missingDigits: expectation.count - count }
+    const cue = `digits ${count} of ${counts.join(' or ')}`
+    if (count >= longest) return { score: 2, cue, missingDigits: 0 }
+    // Not one digit: an answer such as "I don't know it" is read like any other sentence. A shorter length that is plausible may
+    // be the whole number: one digit more is waited for, not several.
+    if (count > 0) return { score: -2, cue, missingDigits: counts.includes(count) ? 1 : longest - count }
   }
   const cues: [cue: string, weight: number][] = [markCue(trimmed)]
   const asks = trimmed.endsWith('?')
   const closing = isClosing(words)
   const dangling = closing ? null : danglingCue(words, asks)
   if (dangling !== null) cues.push(dangling)
-  else if (endsInDictation(trimmed) && expectation.kind !== 'date') cues.push(['dictation', -0.8])
+  else if (endsInDictation(trimmed) && askedShape(expectation)?.kind !== 'date') cues.push(['dictation', -0.8])
   if (words.length > 1 && words.at(-2) === last) cues.push(['repeated-word', -0.8])
   if (closing) cues.push(['closing', 1.8])
   // A question cut short still has a question's beginning; only its end tells. Recognisers put a mark behind whole ones: without
@@ -106,9 +109,14 @@ function isClosing(words: readonly string[]): boolean {
 }
 
 function slotCue(words: readonly string[], expectation: Expectation): [string, number] | null {
-  switch (expectation.kind) {
-    case 'open':
+  const shape = askedShape(expectation)
+  switch (shape?.kind) {
+    case undefined:
     case 'digits':
+    case 'choice':
+    case 'money':
+    case 'spelling':
+    case 'words':
       return null
     case 'yes-no':
       return words.length <= 4 && (AGREEING.has(words[0] as string) || AGREEING.has(words.at(-1) as string)) ? ['yes-no', 1.5] : null

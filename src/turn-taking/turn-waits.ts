@@ -1,4 +1,4 @@
-import type { Expectation } from '../core/expectation.ts'
+import { digitsWanted, type Expectation } from '../core/expectation.ts'
 import type { TurnPreset } from './turn-detector.ts'
 import { COMPLETE, INCOMPLETE, textCompleteness, type Completeness } from './text-completeness.ts'
 
@@ -37,7 +37,7 @@ export function waitsOf(preset: TurnPreset, overrides: Partial<TurnWaits>): Turn
 export function planWait(input: { text: string | null; anyText: boolean; expectation: Expectation; waits: TurnWaits }): WaitPlan {
   const { text, expectation, waits } = input
   if (text === null) {
-    const dictating = expectation.kind === 'digits'
+    const dictating = digitsWanted(expectation) !== null
     const waitMs = bounded(dictating ? waits.digitsMissingMs : waits.neutralMs)
     const rule = input.anyText ? 'text-late' : 'no-text'
     return { waitMs, patienceMs: dictating ? waitMs - bounded(waits.completeMs) : 0, score: -0.3, rule, complete: false, fresh: false }
@@ -50,7 +50,7 @@ export function planWait(input: { text: string | null; anyText: boolean; expecta
 
 function waitFor({ score, cue, missingDigits }: Completeness, expectation: Expectation, waits: TurnWaits): number {
   if (missingDigits > 1) return waits.digitsMissingMs
-  if (missingDigits === 1 || (expectation.kind === 'digits' && cue === 'no-words')) return waits.digitsUnsureMs
+  if (missingDigits === 1 || (digitsWanted(expectation) !== null && cue === 'no-words')) return waits.digitsUnsureMs
   if (score >= COMPLETE) return waits.completeMs
   return score <= INCOMPLETE ? waits.incompleteMs : waits.neutralMs
 }

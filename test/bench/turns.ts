@@ -270,7 +270,7 @@ for (const preset of TURN_PRESETS) {
   for (const [name, result] of sets) console.log(row(`${preset}: ${name}`, result))
   console.log(row(`${preset}: these together`, pooled(sets.map(([, result]) => result))))
 }
-console.log(row('ten digits expected', await singleTurns(wavs(join(folder, 'fsdd_phone')), 'balanced', { kind: 'digits', count: 10 })))
+console.log(row('ten digits expected', await singleTurns(wavs(join(folder, 'fsdd_phone')), 'balanced', { kind: 'digits', counts: [10] })))
 console.log(row('questions', await singleTurns(ofKind('question'), 'balanced', OPEN_EXPECTATION)))
 await singleWords()
 await noise()

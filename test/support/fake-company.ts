@@ -1,3 +1,4 @@
+import { NO_EFFECTS } from '../../src/booking/effect.ts'
 import { fileURLToPath } from 'node:url'
 import { instant } from '../../src/core/clock.ts'
 import { StageRecorder } from '../../src/core/latency-budget.ts'
@@ -47,6 +48,7 @@ export function questionOf(
     clock,
     firstPartBy: instant(clock.now() + (options.budgetMs ?? 600)),
     stages: new StageRecorder(clock),
+    effects: NO_EFFECTS,
   }
 }
 

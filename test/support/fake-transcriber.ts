@@ -91,6 +91,8 @@ class FakeSession implements TranscriptionSession {
     else signal.addEventListener('abort', this.#end, { once: true })
   }
 
+  expect(): void {}
+
   get events(): AsyncIterable<TranscriptEvent> {
     return this.#events
   }

@@ -44,6 +44,7 @@ export class ScriptedTranscriber implements Transcriber {
     return {
       events,
       push: () => undefined,
+      expect: () => undefined,
       hint: (hint) => {
         if (hint.kind === 'speech-started') startedMs ??= hint.mediaMs
         if (hint.kind !== 'speech-paused') return

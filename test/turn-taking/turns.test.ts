@@ -229,7 +229,7 @@ t.test('without Silero the level decides, and the rule says so', async (t) => {
 })
 
 t.test('ten digits in groups are heard to the end, then answered at the brisk wait', async (t) => {
-  const timeline = call().expect({ kind: 'digits', count: 10 })
+  const timeline = call().expect({ kind: 'digits', counts: [10] })
   timeline.speech(900).quiet(240).words('five five five').quiet(560).speech(900).quiet(240).words('five five five, oh one two').quiet(560)
   t.equal(timeline.all('commit').length, 0, 'pauses of 800 ms cut nothing')
   timeline.speech(1200).quiet(240).words('555 012 3456.').quiet(900)
@@ -238,7 +238,7 @@ t.test('ten digits in groups are heard to the end, then answered at the brisk wa
 })
 
 t.test('a number left unfinished is taken after a second, one short of it sooner', async (t) => {
-  const digits: Expectation = { kind: 'digits', count: 5 }
+  const digits: Expectation = { kind: 'digits', counts: [5] }
   const wait = (text: string): number => says(text, call().expect(digits)).commit.waitMs
   t.ok(wait('nine four') >= 1000)
   t.ok(wait('nine four one oh') < 700)
@@ -464,7 +464,7 @@ function play(steps: readonly (typeof step extends fc.Arbitrary<infer S> ? S : n
         timeline.tell({ kind: 'turn-hint', hint: next.hint, confidence: 0.7, atMs: timeline.nowMs })
         break
       case 'expect':
-        timeline.expect({ kind: 'digits', count: next.count })
+        timeline.expect({ kind: 'digits', counts: [next.count] })
         break
     }
   }

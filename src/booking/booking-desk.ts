@@ -1,0 +1,43 @@
+import type { Appointment } from './appointment.ts'
+
+/** A free time: what a caller is offered. */
+export type Opening = Readonly<{
+  serviceId: string
+  resourceId: string
+  /** UTC, RFC 3339. Said in the company's own time zone. */
+  startsAt: string
+  endsAt: string
+  /** The arrival window it is offered as ("between eight and ten"), where the company works by windows. */
+  window: Readonly<{ startsAt: string; endsAt: string }> | null
+}>
+
+/** From `from` (included) to `to` (not), UTC. Empty lists: nothing is free there. */
+export type OpeningSearch = Readonly<{
+  serviceId: string
+  from: string
+  to: string
+  /** In the company's time zone; null: any time of day. */
+  partOfDay: 'morning' | 'afternoon' | 'evening' | null
+  resourceId: string | null
+  limit: number
+}>
+
+export type AppointmentRequest = Readonly<{
+  opening: Opening
+  customer: Appointment['customer']
+  reason: string
+  answers: Readonly<Record<string, string>>
+  callSid: string | null
+}>
+
+/** Everything about a company's appointments. companyId first, always. Times in UTC; what a day is, the company's time zone says. */
+export interface BookingDesk {
+  /** Reads only, so that a reply prepared during a pause may ask. Earliest first, spread over resources. */
+  search(companyId: string, search: OpeningSearch, signal: AbortSignal): Promise<readonly Opening[]>
+  /** Confirms it, or asks for it where the company books by request. The same key again gives the same appointment. CONFLICT: the time is taken. */
+  book(companyId: string, request: AppointmentRequest, idempotencyKey: string, signal: AbortSignal): Promise<Appointment>
+  reschedule(companyId: string, appointmentId: string, opening: Opening, signal: AbortSignal): Promise<Appointment>
+  cancel(companyId: string, appointmentId: string, signal: AbortSignal): Promise<Appointment>
+  /** The caller's own, still to come, soonest first. */
+  upcoming(companyId: string, phoneNumberE164: string, signal: AbortSignal): Promise<readonly Appointment[]>
+}
