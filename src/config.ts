@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { inspect } from 'node:util'
 import { z } from 'zod'
 import { ClientsViaError } from './core/errors.ts'
 import type { LatencyBudget } from './core/latency-budget.ts'
+import { Secret } from './core/secret.ts'
+import { engineContradictions, engineSettings, enginesOf, type EngineConfig } from './engine-config.ts'
+
+export { Secret } from './core/secret.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -28,6 +31,7 @@ export type Config = Readonly<{
   /** What the operator pays, in US cents; null: cost is not shown. */
   rates: Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
   budget: LatencyBudget
+  engines: EngineConfig
   admin: AdminConfig
   settings: readonly Setting[]
 }>
@@ -59,31 +63,6 @@ export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' |
 /** One variable as it was understood; `value` never holds a secret. */
 export type Setting = Readonly<{ name: string; value: string; source: 'default' | 'environment' | 'file' }>
 
-/** A value that no log, JSON or error message shows; only `reveal()` gives it away. */
-export class Secret {
-  readonly #value: string
-
-  constructor(value: string) {
-    this.#value = value
-  }
-
-  reveal(): string {
-    return this.#value
-  }
-
-  toString(): string {
-    return '[secret]'
-  }
-
-  toJSON(): string {
-    return '[secret]'
-  }
-
-  [inspect.custom](): string {
-    return '[secret]'
-  }
-}
-
 /** Throws CONFIG_INVALID with everything that is wrong, one line each, also in `details.problems`. Reads the files named by `*_FILE`. */
 export function loadConfig(env: Environment): Config {
   const problems: string[] = []
@@ -110,6 +89,7 @@ export function loadConfig(env: Environment): Config {
   const workedOut = new Map([
     ['PUBLIC_BASE_URL', config.server.publicBaseUrl ?? `http://${urlHost(config.server.host)}:${config.server.port === 0 ? 'PORT' : config.server.port}`],
     ['STT_WORKERS', String(config.sttWorkers)],
+    ...engineSettings(config.engines),
   ])
   return freeze({ ...config, settings: settings.map((setting) => ({ ...setting, value: workedOut.get(setting.name) ?? setting.value })) })
 }
@@ -160,6 +140,12 @@ const cents = (): z.ZodType<number | undefined, string | undefined> =>
 const yesOrNo = (): z.ZodType<boolean, string> =>
   z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true')
 const baseUrl = text().refine(isBaseUrl, 'must be a URL without query or password: https, or http on a loopback address').transform((url) => url.replace(/\/+$/, ''))
+// A compatible server may stand anywhere in the operator's own network, and there it seldom has a certificate.
+const engineUrl = (): z.ZodType<string | undefined, string | undefined> =>
+  text().refine(isEngineUrl, 'must be an http or https URL without query or password').transform((url) => url.replace(/\/+$/, '')).optional()
+const engineOf = <const T extends string>(...names: readonly [T, ...T[]]): z.ZodType<T | undefined, T | undefined> =>
+  z.enum(names, { error: `must be one of ${names.join(', ')}` }).optional()
+const modelName = (): z.ZodString => text().regex(/^[\w./:-]{1,100}$/, 'must be the name of a model')
 // OpenID providers compare addresses letter by letter: a last slash stays.
 const exactUrl = text().refine(isBaseUrl, 'must be a URL without query or password: https, or http on a loopback address')
 
@@ -231,6 +217,60 @@ const SCHEMA = z.object({
   TURN_PLAYOUT_MS: stageMs('playout', 60),
   CALL_MINUTE_CENTS: cents().register(about, { says: 'What a minute of a call costs you, in US cents, for the usage page.', example: '0.85', default: null }),
   MODEL_TOKEN_CENTS: cents().register(about, { says: 'What a token of the language model costs you, in US cents.', example: '0.0002', default: null }),
+  STT_ENGINE: engineOf('embedded', 'deepgram').register(about, {
+    says: 'Who listens where a company does not choose: embedded or deepgram. Without it: Deepgram where its key or address is set.',
+    example: 'embedded',
+    default: null,
+  }),
+  TTS_ENGINE: engineOf('embedded', 'deepgram', 'openai').register(about, {
+    says: 'Who speaks where a company does not choose: embedded, deepgram or openai. Without it: the first of the last two that is set.',
+    example: 'embedded',
+    default: null,
+  }),
+  LLM_ENGINE: engineOf('none', 'openai').register(about, {
+    says: 'The language model behind the rules and the knowledge: none or openai. Without it: OpenAI where its key or address is set.',
+    example: 'none',
+    default: null,
+  }),
+  EMBEDDINGS_ENGINE: engineOf('embedded', 'openai').register(about, {
+    says: 'Who turns sentences into vectors: embedded or openai. Without it: OpenAI where its key is set.',
+    example: 'embedded',
+    default: null,
+  }),
+  VECTORS: engineOf('embedded', 'pinecone').register(about, {
+    says: 'Where the vectors of the knowledge are searched: embedded or pinecone. Without it: Pinecone where its index is set.',
+    example: 'embedded',
+    default: null,
+  }),
+  DEEPGRAM_API_KEY: text().optional().register(about, { says: 'Deepgram: live recognition and Aura voices.', example: '', default: null, secret: true }),
+  DEEPGRAM_BASE_URL: engineUrl().register(about, {
+    says: 'Another address for it: self-hosted, or in a region. http or https; wss is derived. A key is then optional.',
+    example: 'https://api.eu.deepgram.com',
+    default: null,
+  }),
+  DEEPGRAM_MODEL: modelName().register(about, {
+    says: 'Its listening model; one whose name begins with flux brings its own ends of turn.',
+    example: 'flux-general-en',
+    default: 'nova-3',
+  }),
+  OPENAI_API_KEY: text().optional().register(about, { says: 'OpenAI: language model, embeddings, voices.', example: '', default: null, secret: true }),
+  OPENAI_BASE_URL: engineUrl().register(about, {
+    says: 'A compatible server instead, such as Ollama or vLLM, with its /v1. http or https. A key is then optional.',
+    example: 'http://127.0.0.1:11434/v1',
+    default: null,
+  }),
+  OPENAI_MODEL: modelName().register(about, { says: 'The language model.', example: 'gpt-4.1-mini', default: 'gpt-4.1-mini' }),
+  OPENAI_API: engineOf('responses', 'chat').register(about, {
+    says: 'How it is asked: responses or chat. Without it: responses at OpenAI, chat at a compatible server.',
+    example: 'chat',
+    default: null,
+  }),
+  OPENAI_EMBEDDING_MODEL: modelName().optional().register(about, { says: 'Its model for embeddings. Without it: text-embedding-3-small.', example: 'text-embedding-3-small', default: null }),
+  OPENAI_TTS_MODEL: modelName().optional().register(about, { says: 'Its speaking model. Without it: gpt-4o-mini-tts.', example: 'tts-1', default: null }),
+  PINECONE_API_KEY: text().optional().register(about, { says: 'Pinecone: vectors of large knowledge bases.', example: '', default: null, secret: true }),
+  PINECONE_INDEX_HOST: engineUrl().register(about, { says: "The index's own address.", example: 'https://knowledge-abc1234.svc.us-east-1.pinecone.io', default: null }),
+  STT_MINUTE_CENTS: cents().register(about, { says: 'What a minute of recognition costs you at its vendor, in US cents.', example: '0.77', default: null }),
+  TTS_CHARACTER_CENTS: cents().register(about, { says: 'What a spoken character costs you at its vendor, in US cents.', example: '0.003', default: null }),
   ADMIN_EMAIL: z
     .email('must be an e-mail address')
     .register(about, { says: 'Who owns this server: the first person who may sign in.', example: 'owner@example.com', default: 'owner@localhost.local' }),
@@ -327,6 +367,7 @@ function contradictions(values: Values): string[] {
   if (values.ADMIN_PASSWORD !== undefined && values.ADMIN_PASSWORD.length < values.PASSWORD_MIN_LENGTH) {
     problems.push(`ADMIN_PASSWORD is shorter than PASSWORD_MIN_LENGTH, which is ${values.PASSWORD_MIN_LENGTH}`)
   }
+  problems.push(...engineContradictions(values))
   if (values.TURN_TARGET_MS > values.TURN_HARD_MS) problems.push('TURN_TARGET_MS is above TURN_HARD_MS; for example TURN_TARGET_MS=600 TURN_HARD_MS=1000')
   if (values.TURN_STALL_MS > values.TURN_HARD_MS) problems.push('TURN_STALL_MS is above TURN_HARD_MS; for example TURN_STALL_MS=700 TURN_HARD_MS=1000')
   for (const [stage, ms] of Object.entries(stagesOf(values))) {
@@ -352,6 +393,7 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     // One processor is the media loop's.
     sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),
     rates: { callMinuteCents: values.CALL_MINUTE_CENTS ?? null, modelTokenCents: values.MODEL_TOKEN_CENTS ?? null },
+    engines: enginesOf(values),
     admin: {
       jwtKeys: secretOrNull(values.JWT_KEYS),
       auditSecret: secretOrNull(values.AUDIT_SECRET),
@@ -442,6 +484,12 @@ function isBaseUrl(given: string): boolean {
   const url = new URL(given)
   const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname.replace(/^\[|\]$/g, '')))
   return isSafe && url.search === '' && url.hash === '' && url.username === '' && url.password === ''
+}
+
+function isEngineUrl(given: string): boolean {
+  if (!URL.canParse(given)) return false
+  const url = new URL(given)
+  return ['http:', 'https:'].includes(url.protocol) && url.search === '' && url.hash === '' && url.username === '' && url.password === ''
 }
 
 function isLoopback(host: string): boolean {

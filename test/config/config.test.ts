@@ -68,6 +68,30 @@ t.test('a first password that the password rules would refuse is refused at star
   t.same(problems({ ADMIN_PASSWORD: 'heron lifts the quiet tide' }), [])
 })
 
+t.test('an engine is the one that is named, else the one whose key or address is there, else the one that comes along', async (t) => {
+  const EMBEDDED = { stt: 'embedded', tts: 'embedded', llm: 'none', embeddings: 'embedded', vectors: 'embedded' }
+  const engines = (env: Record<string, string>) => loadConfig(env).engines
+  t.match(engines({}), EMBEDDED)
+  t.match(engines({ DEEPGRAM_API_KEY: TOKEN }), { ...EMBEDDED, stt: 'deepgram', tts: 'deepgram', deepgram: { baseUrl: null, model: 'nova-3' } })
+  t.match(engines({ OPENAI_API_KEY: TOKEN }), { ...EMBEDDED, tts: 'openai', llm: 'openai', embeddings: 'openai', openai: { api: 'responses' } })
+  t.match(engines({ OPENAI_BASE_URL: 'http://gpu.lan:11434/v1/' }), { ...EMBEDDED, llm: 'openai', openai: { api: 'chat', baseUrl: 'http://gpu.lan:11434/v1', apiKey: null } })
+  t.match(engines({ DEEPGRAM_API_KEY: TOKEN, OPENAI_API_KEY: TOKEN, TTS_ENGINE: 'openai', STT_ENGINE: 'embedded', LLM_ENGINE: 'none' }), { stt: 'embedded', tts: 'openai', llm: 'none' })
+  t.match(engines({ PINECONE_API_KEY: TOKEN, PINECONE_INDEX_HOST: 'https://x.svc.pinecone.io' }), { ...EMBEDDED, vectors: 'pinecone' })
+})
+
+t.test('an engine that cannot be reached is said at start, and no key is shown', async (t) => {
+  t.match(problems({ STT_ENGINE: 'deepgram' }), [/STT_ENGINE is deepgram, but there is neither DEEPGRAM_API_KEY nor DEEPGRAM_BASE_URL/])
+  t.match(problems({ LLM_ENGINE: 'openai', TTS_ENGINE: 'openai' }), [/TTS_ENGINE is openai.*OPENAI_API_KEY/, /LLM_ENGINE is openai/])
+  t.match(problems({ VECTORS: 'pinecone' }), [/PINECONE_INDEX_HOST is missing/])
+  t.match(problems({ PINECONE_INDEX_HOST: 'https://x.svc.pinecone.io' }), [/PINECONE_API_KEY is missing/])
+  t.match(problems({ STT_ENGINE: 'whisper' }), [/STT_ENGINE must be one of embedded, deepgram/])
+  t.match(problems({ DEEPGRAM_BASE_URL: 'wss://api.example.com' }), [/DEEPGRAM_BASE_URL must be an http or https URL/])
+  t.match(problems({ OPENAI_BASE_URL: 'https://u:p@a.example' }), [/OPENAI_BASE_URL must be/])
+  const report = configReport(loadConfig({ DEEPGRAM_API_KEY: TOKEN }))
+  t.match(report, /STT_ENGINE +deepgram +\(default\)/)
+  t.notOk(report.includes(TOKEN))
+})
+
 t.test('a budget that could never hold is refused', async (t) => {
   t.match(problems({ TURN_TARGET_MS: '1200' }), [/TURN_TARGET_MS is above TURN_HARD_MS/])
   t.match(problems({ TURN_STALL_MS: '1200' }), [/TURN_STALL_MS is above TURN_HARD_MS/])
@@ -96,5 +120,5 @@ t.test('.env.example is the schema', async (t) => {
   t.equal(readFileSync(path, 'utf8'), envExample(), 'write envExample() of src/config.ts to .env.example')
   const commented = envExample().split('\n').filter((line) => /^# [A-Z_]+=.+/.test(line))
   const env = Object.fromEntries(commented.map((line) => line.slice(2).split(/=(.*)/s, 2)))
-  t.same(problems({ ...env, TWILIO_AUTH_TOKEN: TOKEN }), [], 'every example in it is valid')
+  t.same(problems({ ...env, TWILIO_AUTH_TOKEN: TOKEN, PINECONE_API_KEY: TOKEN }), [], 'every example in it is valid')
 })
