@@ -9,7 +9,7 @@ import { registerAdmin, type Resources } from './admin/pipeline.ts'
 import { adminResources } from './admin/resources.ts'
 import { userRoutes } from './admin/user-routes.ts'
 import { callStore, knowledgeStore } from './call/erasure.ts'
-import type { CallService } from './call/call-service.ts'
+import type { CallDirectory } from './call/call-directory.ts'
 import type { Config, Secret } from './config.ts'
 import type { Clock } from './core/clock.ts'
 import type { Scope } from './core/scope.ts'
@@ -40,7 +40,7 @@ export type AdminPlaneDeps = Readonly<{
   store: EmbeddedStore
   contexts: CompanyContextSource
   responder: Responder
-  service: CallService
+  directory: CallDirectory
   events: EventBus
   readiness: Readiness
   /** Makes a company's new phrases ready. */
@@ -101,10 +101,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
       deps.contexts.invalidate(companyId)
       deps.warm(companyId)
     },
-    liveCalls: (companyId) =>
-      deps.service.registry.live
-        .filter((call) => call.companyId === companyId)
-        .map((call) => ({ callSid: call.callSid, startedAt: call.startedAt, hangUp: () => call.end() })),
+    live: deps.directory,
     events: deps.events,
     stores: [callStore(store.calls), knowledgeStore(store.knowledge)],
     secrets: new CompanySecrets(

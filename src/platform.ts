@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { addAdminPlane } from './admin-plane.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
+import { InMemoryCallDirectory, type CallDirectory } from './call/call-directory.ts'
 import { CallService } from './call/call-service.ts'
 import { keepRetention } from './call/retention.ts'
 import { publicBaseUrl, type Config } from './config.ts'
@@ -94,6 +95,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
   })
   const voiceOf = (context: CompanyContext) => phrases.forCompany({ companyId: context.company.id, agentVersion: context.agent.version })
   const responder = createResponder({ model: null, budget: config.budget })
+  const directory: CallDirectory = new InMemoryCallDirectory({ maxCalls: MAX_CALLS })
   const service = new CallService({
     clock,
     logger,
@@ -119,7 +121,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
         events.publish(companyId, { kind: 'turn.finished', at: clock.wallTime().toISOString(), callSid, data: { ...turn } })
       },
     },
-    maxCalls: MAX_CALLS,
+    directory,
     conversation: {
       voiceActivity,
       transcriber,
@@ -145,7 +147,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     readiness,
     metrics: async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
     callRecord: async (callSid) => {
-      const companyId = service.registry.companyOf(callSid)
+      const companyId = await directory.companyOf(callSid, scope.signal)
       if (companyId === null) return null
       const call = await store.calls.get(companyId, callSid)
       return call === null ? null : { call, turns: await store.calls.turns(companyId, callSid) }
@@ -194,7 +196,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     store,
     contexts,
     responder,
-    service,
+    directory,
     events,
     readiness,
     warm: (companyId) =>

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
+import type { CallDirectory } from '../call/call-directory.ts'
 import type { CallRepository } from '../call/call-record.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import type { EventBus } from '../observability/event-bus.ts'
@@ -21,8 +22,8 @@ export type AdminPorts = Readonly<{
   responder: Responder
   /** After every save of a company, agent or knowledge entry: drops what is cached and makes new phrases ready. Never throws. */
   saved: (companyId: string) => void
-  /** Calls of this process that are going on. */
-  liveCalls: (companyId: string) => readonly LiveCallFacts[]
+  /** Calls that are going on, in whichever process. */
+  live: Pick<CallDirectory, 'live' | 'end'>
   events: EventBus
   /** Everything that may hold a caller's number or words; erasing one empties all. */
   stores: readonly PersonalStore[]
@@ -36,7 +37,6 @@ export type AdminPorts = Readonly<{
   sealKey: Uint8Array
 }>
 
-export type LiveCallFacts = Readonly<{ callSid: string; startedAt: string; hangUp: () => void }>
 export type HealthReport = Readonly<{ ok: boolean; state: string; parts: Readonly<Record<string, Readonly<{ ok: boolean; detail: string }>>> }>
 
 /** What the operator pays, in US cents; null where nobody said. */

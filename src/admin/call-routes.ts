@@ -53,17 +53,17 @@ function lists(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
   })
 
   companyRoute(api, deps, {
-    method: 'GET', path: '/companies/:companyId/live-calls', permission: 'calls:read', audit: null, tag: TAG, summary: 'Calls that are going on in this process',
+    method: 'GET', path: '/companies/:companyId/live-calls', permission: 'calls:read', audit: null, tag: TAG, summary: 'Calls that are going on',
     params: companyParams, replies: { 200: z.object({ items: z.array(z.object({ callSid: z.string(), startedAt: z.string() })) }) },
-    handler: async ({ companyId }) => ({ status: 200, body: { items: ports.liveCalls(companyId) } }),
+    handler: async ({ companyId, signal }) => ({ status: 200, body: { items: [...(await ports.live.live(companyId, signal))] } }),
   })
 
   companyRoute(api, deps, {
     method: 'POST', path: '/companies/:companyId/live-calls/:callSid/hang-up', permission: 'calls:write', audit: 'call.hang_up', tag: TAG, summary: 'End a call that is going on',
     params: callParams, replies: { 202: z.undefined() },
-    handler: async ({ companyId, params, state }) => {
+    handler: async ({ companyId, params, state, signal }) => {
       state.auditTarget = `call/${params.callSid}`
-      found(ports.liveCalls(companyId).find((call) => call.callSid === params.callSid) ?? null, 'live call').hangUp()
+      found((await ports.live.end(companyId, params.callSid, signal)) || null, 'live call')
       return { status: 202 }
     },
   })
@@ -136,7 +136,7 @@ function takeOut(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
     params: callParams, replies: { 204: z.undefined() },
     handler: async ({ companyId, params, state, signal }) => {
       state.auditTarget = `call/${params.callSid}`
-      if (ports.liveCalls(companyId).some((call) => call.callSid === params.callSid)) throw new ClientsViaError('CONFLICT', 'the call is going on: hang up first')
+      if ((await ports.live.live(companyId, signal)).some((call) => call.callSid === params.callSid)) throw new ClientsViaError('CONFLICT', 'the call is going on: hang up first')
       if (!(await ports.calls.deleteCall(companyId, params.callSid, signal))) throw new ClientsViaError('NOT_FOUND', 'no such call')
       return { status: 204 }
     },

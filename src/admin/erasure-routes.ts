@@ -23,7 +23,7 @@ export function erasureRoutes(ports: AdminPorts): Resources {
         const number = numberOf(body.from)
         // The number itself must not live on in the log that says it was erased.
         state.auditTarget = `caller/${maskPhoneNumber(number)}`
-        for (const live of ports.liveCalls(companyId)) {
+        for (const live of await ports.live.live(companyId, signal)) {
           const call = await ports.calls.get(companyId, live.callSid, signal)
           if (call?.from === number) throw new ClientsViaError('CONFLICT', 'this caller is on the line: what they say would be written after the erasure')
         }

@@ -9,7 +9,9 @@ import type { Company } from '../tenancy/company.ts'
 import type { CallHandler, CallRouting, CarrierStatusUpdate, StreamStatusUpdate } from './call-handler.ts'
 import type { CallContinuation, CallLeg } from './call-leg.ts'
 import type { CallOutcome, CallRecord, CallRepository, TurnRecord } from './call-record.ts'
+import type { CallDirectory } from './call-directory.ts'
 import { CallRegistry } from './call-registry.ts'
+import { continuationOf } from './continuation-of.ts'
 import { Conversation, type ConversationDeps, type ConversationEnd, type Exchange } from './conversation.ts'
 
 /** A stream that does not come within this time after the webhook gives its place back. */
@@ -49,9 +51,10 @@ export type CallServiceDeps = Readonly<{
   contexts: CompanyContextSource
   findCompanyByNumber: (phoneNumberE164: string, signal: AbortSignal) => Promise<Company | null>
   calls: CallRepository
+  /** Shared with the other processes that answer calls. */
+  directory: CallDirectory
   recordLearning: (companyId: string, learning: LearningRecord) => Promise<void>
   observer: CallObserver
-  maxCalls: number
   conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
 }>
 
@@ -64,7 +67,8 @@ export class CallService implements CallHandler {
 
   constructor(deps: CallServiceDeps) {
     this.#deps = deps
-    this.registry = new CallRegistry({ maxCalls: deps.maxCalls })
+    this.registry = new CallRegistry()
+    deps.directory.onEnd((companyId, callSid) => this.registry.end(companyId, callSid))
   }
 
   async route(call: Readonly<{ callSid: string; accountSid: string; from: string; to: string }>, signal: AbortSignal): Promise<CallRouting> {
@@ -77,14 +81,14 @@ export class CallService implements CallHandler {
     if (company.status === 'forward' && company.forwardToE164 !== null) {
       return { kind: 'forward', companyId: company.id, phoneNumberE164: company.forwardToE164, message: company.statusMessage }
     }
-    const spent = this.registry.minutesOn(company.id, this.#day()) >= company.limits.minutesPerDay
-    const admission = spent ? 'day-full' : this.registry.admit(company.id, call.callSid, company.limits.concurrentCalls)
+    const spent = (await this.#deps.directory.minutesOn(company.id, this.#day(), signal)) >= company.limits.minutesPerDay
+    const admission = spent ? 'day-full' : await this.#deps.directory.admit(company.id, call.callSid, company.limits.concurrentCalls, signal)
     if (admission !== 'admitted') {
       this.#deps.logger.warn({ companyId: company.id, callSid: call.callSid, admission }, 'call refused')
       const message = 'All our lines are busy right now. Please call back in a few minutes.'
       return { kind: 'refuse', companyId: company.id, message, forwardToE164: company.forwardToE164 }
     }
-    void this.#expireAdmission(call.callSid)
+    void this.#expireAdmission(company.id, call.callSid)
     // Loaded while the carrier dials back, so that the greeting does not wait for the store.
     void this.#deps.contexts.load(company.id, this.#deps.scope.signal).catch(() => undefined)
     return { kind: 'answer', companyId: company.id }
@@ -97,8 +101,11 @@ export class CallService implements CallHandler {
     signal.addEventListener('abort', onAbort, { once: true })
     const { promise: over, resolve: settle } = Promise.withResolvers<void>()
     const live = { companyId, callSid, startedAt: this.#deps.clock.wallTime().toISOString(), over, end: () => leg.hangUp() }
-    this.registry.clearContinuation(callSid)
+    const { directory } = this.#deps
+    this.#tell(callSid, directory.clearContinuation(companyId, callSid))
     const earlier = this.registry.begin(live)
+    // Not waited for: the call's voice does not depend on who else knows of it.
+    this.#tell(callSid, directory.begin(companyId, callSid, live.startedAt, scope.signal))
     try {
       earlier?.end()
       await earlier?.over
@@ -108,6 +115,7 @@ export class CallService implements CallHandler {
       leg.hangUp()
     } finally {
       this.registry.finish(live)
+      this.#tell(callSid, directory.finish(companyId, callSid))
       signal.removeEventListener('abort', onAbort)
       scope.end('the call is over')
       settle()
@@ -131,15 +139,15 @@ export class CallService implements CallHandler {
       outcome = outcomeOf(await conversation.run())
     } finally {
       const durationSeconds = (this.#deps.clock.now() - answeredAt) / 1000
-      this.registry.addSeconds(companyId, this.#day(), durationSeconds)
+      this.#tell(callSid, this.#deps.directory.addSeconds(companyId, this.#day(), durationSeconds))
       this.#deps.observer.callEnded(companyId, callSid, outcome, { durationSeconds, lostFrameCount: leg.lostFrameCount })
       await this.#settleWrites(callSid)
       await this.#finish(leg, outcome)
     }
   }
 
-  async continuation(companyId: string, callSid: string): Promise<CallContinuation | null> {
-    return this.registry.continuation(companyId, callSid)
+  async continuation(companyId: string, callSid: string, signal: AbortSignal): Promise<CallContinuation | null> {
+    return this.#deps.directory.continuation(companyId, callSid, signal)
   }
 
   async transferResult(
@@ -149,12 +157,12 @@ export class CallService implements CallHandler {
   ): Promise<'end' | 'return-to-agent'> {
     this.#deps.logger.info({ companyId, callSid, result }, 'transfer finished')
     if (result === 'completed' || result === 'answered') return 'end'
-    this.registry.clearContinuation(callSid)
+    await this.#deps.directory.clearContinuation(companyId, callSid)
     return 'return-to-agent'
   }
 
   async carrierStatus(update: CarrierStatusUpdate, signal: AbortSignal): Promise<void> {
-    const known = this.registry.companyOf(update.callSid)
+    const known = await this.#deps.directory.companyOf(update.callSid, signal)
     const companyId = known ?? (update.to === undefined ? null : ((await this.#deps.findCompanyByNumber(update.to, signal))?.id ?? null))
     if (companyId === null) return
     const call = await this.#deps.calls.get(companyId, update.callSid, signal)
@@ -167,12 +175,12 @@ export class CallService implements CallHandler {
       update.durationSeconds === null ? patch : { ...patch, durationSeconds: update.durationSeconds },
       signal,
     )
-    if (CARRIER_ORDER[update.status] === 3) this.registry.forget(update.callSid)
+    if (CARRIER_ORDER[update.status] === 3) await this.#deps.directory.forget(companyId, update.callSid)
   }
 
   async streamStatus(update: StreamStatusUpdate, signal: AbortSignal): Promise<void> {
     if (update.error === null) return
-    const companyId = this.registry.companyOf(update.callSid)
+    const companyId = await this.#deps.directory.companyOf(update.callSid, signal)
     if (companyId === null) return
     const call = await this.#deps.calls.get(companyId, update.callSid, signal)
     if (call === null) return
@@ -209,7 +217,7 @@ export class CallService implements CallHandler {
         this.#write(callSid, deps.calls.saveTurn(companyId, callSid, turn))
       },
       onLearning: (companyId, callSid, turn, learning) => this.#write(callSid, this.#learn(companyId, callSid, turn, learning)),
-      onAction: (_companyId, callSid, action) => this.registry.decide(callSid, action),
+      onAction: (companyId, callSid, action) => this.#tell(callSid, deps.directory.decide(companyId, callSid, continuationOf(action))),
       onError: (companyId, callSid, error) => logger.error({ companyId, callSid, error: String(error) }, 'turn failed'),
     }
   }
@@ -285,6 +293,13 @@ export class CallService implements CallHandler {
     }
   }
 
+  /** What the other processes should know; a call goes on without their knowing. */
+  #tell(callSid: string, told: Promise<void>): void {
+    told.catch((error: unknown) => {
+      if (!this.#deps.scope.ended) this.#deps.logger.warn({ callSid, error: String(error) }, 'directory not told')
+    })
+  }
+
   /** Records are written beside the call, never in its way; a failed one is logged and the call goes on. */
   #write(callSid: string, write: Promise<void>): void {
     const pending = this.#writes.get(callSid) ?? new Set()
@@ -301,13 +316,13 @@ export class CallService implements CallHandler {
     this.#writes.delete(callSid)
   }
 
-  async #expireAdmission(callSid: string): Promise<void> {
+  async #expireAdmission(companyId: string, callSid: string): Promise<void> {
     try {
       await this.#deps.clock.sleep(ADMISSION_MS, this.#deps.scope.signal)
     } catch {
       return
     }
-    this.registry.forget(callSid)
+    this.#tell(callSid, this.#deps.directory.forget(companyId, callSid))
   }
 }
 

@@ -1,7 +1,8 @@
 import type { LightMyRequestResponse } from 'fastify'
-import type { AdminPorts, LiveCallFacts, PersonalStore } from '../../src/admin/admin-contract.ts'
+import type { AdminPorts, PersonalStore } from '../../src/admin/admin-contract.ts'
 import { KnownCompanies } from '../../src/admin/known-companies.ts'
 import { adminResources } from '../../src/admin/resources.ts'
+import type { LiveCallFacts } from '../../src/call/call-directory.ts'
 import { callStore, knowledgeStore } from '../../src/call/erasure.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { EventBus } from '../../src/observability/event-bus.ts'
@@ -22,11 +23,13 @@ export const COMPANIES = Object.keys(CANARIES) as CompanyId[]
 
 export type Ask = (method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown, headers?: Record<string, string>) => Promise<LightMyRequestResponse>
 
+type HeldCall = LiveCallFacts & Readonly<{ hangUp: () => void }>
+
 export type CompanyWorld = World &
   Readonly<{
     repositories: EmbeddedRepositories
     ports: AdminPorts
-    live: Map<string, LiveCallFacts[]>
+    live: Map<string, HeldCall[]>
     savedCompanies: string[]
     as: (companyId: string, role: Role) => Promise<Ask>
     /** Puts a company that a test has deleted back. */
@@ -44,7 +47,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   const repositories = makeRepositories(database, { clock: new SystemClock(), report: (problem) => void problems.push(problem) })
   const contexts = new CachedCompanyContext({ ...repositories, embedder: null, clock: new SystemClock() })
   const known = new KnownCompanies(repositories.companies, new SystemClock())
-  const live = new Map<string, LiveCallFacts[]>()
+  const live = new Map<string, HeldCall[]>()
   const savedCompanies: string[] = []
   const secrets = new CompanySecrets(repositories.documents, [{ id: 'm1', secret: new Uint8Array(32).fill(7) }], new SystemClock())
   const stores: PersonalStore[] = [callStore(repositories.calls), knowledgeStore(repositories.knowledge)]
@@ -57,7 +60,14 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
       known.forget(companyId)
       contexts.invalidate(companyId)
     },
-    liveCalls: (companyId) => live.get(companyId) ?? [],
+    live: {
+      live: async (companyId) => (live.get(companyId) ?? []).map(({ callSid, startedAt }) => ({ callSid, startedAt })),
+      end: async (companyId, callSid) => {
+        const call = live.get(companyId)?.find((one) => one.callSid === callSid)
+        call?.hangUp()
+        return call !== undefined
+      },
+    },
     events: new EventBus(),
     stores,
     secrets,

@@ -105,7 +105,7 @@ async function serve(folder: string): Promise<void> {
     contexts,
     responder: createResponder({ model: null }),
     saved: (companyId) => contexts.invalidate(companyId),
-    liveCalls: () => [],
+    live: { live: async () => [], end: async () => false },
     events: new EventBus(),
     stores: [],
     secrets: null,

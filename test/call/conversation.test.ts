@@ -3,6 +3,7 @@ import { VirtualClock } from '../support/virtual-clock.ts'
 import { GREETING, say, spokenMs, virtualCall } from '../support/virtual-call.ts'
 import type { FakeLeg } from '../support/fake-leg.ts'
 
+const { signal } = new AbortController()
 const GREETING_MS = spokenMs(GREETING)
 const ANSWER = 'We are open Monday to Friday from eight to five.'
 
@@ -207,7 +208,7 @@ t.test('a silent caller is asked, asked again, and let go', async (t) => {
   await call.clock.runUntil(over)
   t.same(call.turns().map((turn) => turn.input), ['answered', 'silence', 'silence', 'silence'])
   t.equal(call.calls.calls.get('polar-bay-air/CA00000000000000000000000000000001')?.outcome, 'completed')
-  t.same(await call.service.continuation('polar-bay-air', 'CA00000000000000000000000000000001'), { kind: 'hang-up' })
+  t.same(await call.service.continuation('polar-bay-air', 'CA00000000000000000000000000000001', signal), { kind: 'hang-up' })
 })
 
 t.test('a key is answered, and stops the agent', async (t) => {
@@ -230,9 +231,9 @@ t.test('a transfer happens after it was announced, and the carrier is told where
   leg.speak(0, 900)
   await call.clock.runUntil(over)
   t.equal(call.turns()[1]?.delivered, 'I will connect you now.')
-  t.match(await call.service.continuation('polar-bay-air', leg.start.callSid), { kind: 'transfer', phoneNumberE164: '+15550100099' })
+  t.match(await call.service.continuation('polar-bay-air', leg.start.callSid, signal), { kind: 'transfer', phoneNumberE164: '+15550100099' })
   t.equal(await call.service.transferResult('polar-bay-air', leg.start.callSid, 'no-answer'), 'return-to-agent')
-  t.equal(await call.service.continuation('polar-bay-air', leg.start.callSid), null, 'and then the call is ours again')
+  t.equal(await call.service.continuation('polar-bay-air', leg.start.callSid, signal), null, 'and then the call is ours again')
 })
 
 t.test('a call whose stream broke comes back and knows what was said', async (t) => {

@@ -68,34 +68,22 @@ t.test('an engine that dies mid-sentence leaves what it had said', async (t) => 
   t.equal(frames.length, 1)
 })
 
-t.test('a company has as many calls as it may, and a call asked about twice takes one place', async (t) => {
-  const registry = new CallRegistry({ maxCalls: 3 })
-  const call = (companyId: string, callSid: string) => ({ companyId, callSid, startedAt: '2026-03-02T15:00:00Z', over: Promise.resolve(), end: () => undefined })
-  t.equal(registry.admit('polar', 'CA1', 1), 'admitted')
-  t.equal(registry.admit('polar', 'CA1', 1), 'admitted', 'a repeated webhook')
-  t.equal(registry.admit('polar', 'CA2', 1), 'company-full')
-  t.equal(registry.admit('dental', 'CA3', 5), 'admitted', 'another company is not affected')
-  t.equal(registry.admit('dental', 'CA4', 5), 'admitted')
-  t.equal(registry.admit('dental', 'CA5', 5), 'server-full')
-  const first = call('polar', 'CA1')
+t.test('the newest stream of a call is the one that speaks', async (t) => {
+  const registry = new CallRegistry()
+  const ended: string[] = []
+  const call = (name: string) => ({ companyId: 'polar', callSid: 'CA1', startedAt: '2026-03-02T15:00:00Z', over: Promise.resolve(), end: () => ended.push(name) })
+  const first = call('first')
   t.equal(registry.begin(first), null)
-  const second = call('polar', 'CA1')
-  t.equal(registry.begin(second), first, 'the newest stream of a call wins')
+  const second = call('second')
+  t.equal(registry.begin(second), first)
   registry.finish(first)
   t.equal(registry.liveCount, 1, 'the older one leaving does not end the newer one')
+  registry.end('dental', 'CA1')
+  t.same(ended, [], 'another company cannot hang it up')
+  registry.end('polar', 'CA1')
+  t.same(ended, ['second'])
   registry.finish(second)
-  registry.forget('CA3')
-  t.equal(registry.countOf('polar'), 0)
-})
-
-t.test('what follows a call is known to its own company only, and stays the same when asked again', async (t) => {
-  const registry = new CallRegistry({ maxCalls: 3 })
-  registry.admit('polar', 'CA1', 1)
-  t.equal(registry.continuation('polar', 'CA1'), null, 'a stream that broke comes back to the agent')
-  registry.decide('CA1', { kind: 'hang-up', reason: 'goodbye' })
-  t.same(registry.continuation('polar', 'CA1'), { kind: 'hang-up' })
-  t.same(registry.continuation('polar', 'CA1'), { kind: 'hang-up' })
-  t.equal(registry.continuation('dental', 'CA1'), null)
+  t.equal(registry.liveCount, 0)
 })
 
 t.test('keys make one entry: whole numbers at once, shorter ones at # or after a pause', async (t) => {

@@ -1,4 +1,5 @@
 import type { CallRecord, CallRepository, Gap, TurnRecord } from '../../src/call/call-record.ts'
+import { InMemoryCallDirectory } from '../../src/call/call-directory.ts'
 import { CallService, type CallServiceDeps } from '../../src/call/call-service.ts'
 import { BoundedQueue } from '../../src/core/bounded-queue.ts'
 import type { Clock } from '../../src/core/clock.ts'
@@ -218,7 +219,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
       learned.push(learning)
     },
     observer: { callStarted: () => undefined, callEnded: () => undefined, turnFinished: () => undefined },
-    maxCalls: 1000,
+    directory: new InMemoryCallDirectory({ maxCalls: 1000 }),
     conversation: {
       voiceActivity,
       transcriber,
