@@ -20,7 +20,16 @@ export type OpeningSearch = Readonly<{
   partOfDay: 'morning' | 'afternoon' | 'evening' | null
   resourceId: string | null
   limit: number
+  /** 'HH:MM' in the company's time zone, of every day: "after four" is 16:00 to 24:00. */
+  between?: Readonly<{ from: string; to: string }> | null
+  /** What was ruled out: "not Tuesday". */
+  except?: readonly TimeRange[]
+  /** Closest to this moment first, instead of earliest first. */
+  near?: string | null
 }>
+
+/** UTC, RFC 3339; `to` is not part of it. */
+export type TimeRange = Readonly<{ from: string; to: string }>
 
 export type AppointmentRequest = Readonly<{
   opening: Opening
@@ -36,7 +45,13 @@ export interface BookingDesk {
   search(companyId: string, search: OpeningSearch, signal: AbortSignal): Promise<readonly Opening[]>
   /** Confirms it, or asks for it where the company books by request. The same key again gives the same appointment. CONFLICT: the time is taken. */
   book(companyId: string, request: AppointmentRequest, idempotencyKey: string, signal: AbortSignal): Promise<Appointment>
+  /** Keeps the time for the rules' `holdMinutes` while somebody decides. CONFLICT: the time is taken. */
+  hold(companyId: string, request: AppointmentRequest, idempotencyKey: string, signal: AbortSignal): Promise<Appointment>
+  /** Of one that is held or asked for. CONFLICT: the hold has run out, or the time is taken. */
+  confirm(companyId: string, appointmentId: string, signal: AbortSignal): Promise<Appointment>
+  /** To where it is already: nothing happens. NOT_FOUND; CONFLICT: the time is taken, or the appointment is over. */
   reschedule(companyId: string, appointmentId: string, opening: Opening, signal: AbortSignal): Promise<Appointment>
+  /** One that is cancelled stays so. NOT_FOUND. */
   cancel(companyId: string, appointmentId: string, signal: AbortSignal): Promise<Appointment>
   /** The caller's own, still to come, soonest first. */
   upcoming(companyId: string, phoneNumberE164: string, signal: AbortSignal): Promise<readonly Appointment[]>

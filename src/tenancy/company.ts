@@ -1,17 +1,11 @@
 import { z } from 'zod'
-import { bookingRulesSchema, resourceSchema, serviceSchema } from './booking-config.ts'
+import { bookingRulesSchema, calendarSourceSchema, resourceSchema, serviceSchema } from './booking-config.ts'
 import { formSchema } from './form.ts'
+import { openIntervalSchema, weekSchema } from './week.ts'
+
+export { WEEKDAYS } from './week.ts'
 
 export const phoneNumberE164Schema = z.string().regex(/^\+[1-9]\d{6,14}$/, 'must be an E.164 number such as +15550100000')
-
-/** 'HH:MM', 24 hours, in the company's time zone. '24:00' is the end of the day. */
-const timeOfDaySchema = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, 'must be HH:MM')
-const openIntervalSchema = z
-  .strictObject({ opens: timeOfDaySchema, closes: timeOfDaySchema })
-  .refine((interval) => interval.opens < interval.closes, { message: 'must close after it opens', path: ['closes'] })
-
-export const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const
-const daySchema = z.array(openIntervalSchema).max(4).default([])
 
 export const transferTargetSchema = z.strictObject({
   id: z.string().min(1).max(64),
@@ -40,17 +34,7 @@ export const companySchema = z.strictObject({
   statusMessage: z.string().max(300).default(''),
   forwardToE164: phoneNumberE164Schema.nullable().default(null),
   agentId: z.string().min(1).max(64),
-  hours: z
-    .strictObject({
-      monday: daySchema,
-      tuesday: daySchema,
-      wednesday: daySchema,
-      thursday: daySchema,
-      friday: daySchema,
-      saturday: daySchema,
-      sunday: daySchema,
-    })
-    .prefault({}),
+  hours: weekSchema.prefault({}),
   holidays: z
     .array(z.strictObject({ date: z.iso.date(), name: z.string().min(1).max(80), intervals: z.array(openIntervalSchema).max(4).default([]) }))
     .max(100)
@@ -84,6 +68,8 @@ export const companySchema = z.strictObject({
       audioDays: z.int().min(0).max(3650).default(0),
       transcriptDays: z.int().min(0).max(3650).default(30),
       auditDays: z.int().min(30).max(3650).default(365),
+      /** After the visit. */
+      appointmentDays: z.int().min(1).max(3650).default(730),
     })
     .prefault({}),
   limits: z
@@ -99,6 +85,8 @@ export const companySchema = z.strictObject({
   services: z.array(serviceSchema).max(100).default([]),
   resources: z.array(resourceSchema).max(100).default([]),
   booking: bookingRulesSchema.prefault({}),
+  /** Calendars kept elsewhere: what is busy there is not offered. */
+  calendars: z.array(calendarSourceSchema).max(50).default([]),
   /** What the agent asks for, slot by slot. */
   forms: z.array(formSchema).max(20).default([]),
   /** Optimistic lock; counts up on every save. */

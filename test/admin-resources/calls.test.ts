@@ -120,7 +120,7 @@ t.test('retention: each company keeps its calls as long as it said, and a live c
   const { calls, companies } = repositories
   const clock = new VirtualClock(new Date('2026-04-10T00:00:00.000Z'))
   const stored = await companies.get('harbor-lane')
-  await companies.save('harbor-lane', { ...company('harbor-lane'), ...stored, retention: { audioDays: 3, transcriptDays: 90, auditDays: 365 } })
+  await companies.save('harbor-lane', { ...company('harbor-lane'), ...stored, retention: { audioDays: 3, transcriptDays: 90, auditDays: 365, appointmentDays: 730 } })
   for (let n = 0; n < 450; n++) {
     await calls.begin('polar-bay', call('polar-bay', `OLD${n}`, { startedAt: '2026-03-05T10:00:00.000Z', endedAt: n % 2 === 0 ? '2026-03-05T10:01:00.000Z' : null }))
   }
