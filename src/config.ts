@@ -23,6 +23,7 @@ export type Config = Readonly<{
     shutdownGraceMs: number
   }>
   dataDir: string
+  stores: StoresConfig
   log: Readonly<{ level: LogLevel; speech: boolean }>
   /** Null: loopback callers only, nothing is signed. */
   twilio: Readonly<{ accountSid: string | null; authToken: Secret }> | null
@@ -34,6 +35,11 @@ export type Config = Readonly<{
   engines: EngineConfig
   admin: AdminConfig
   settings: readonly Setting[]
+}>
+/** Where records live, and what several processes share. The URLs may hold passwords. */
+export type StoresConfig = Readonly<{
+  store: Readonly<{ kind: 'embedded' }> | Readonly<{ kind: 'mongodb'; url: Secret; database: string }>
+  cache: Readonly<{ kind: 'memory' }> | Readonly<{ kind: 'redis'; url: Secret }>
 }>
 /** The door of the administration: see src/security/policy.ts for what each choice means. Null: worked out at start. */
 export type AdminConfig = Readonly<{
@@ -89,6 +95,8 @@ export function loadConfig(env: Environment): Config {
   const workedOut = new Map([
     ['PUBLIC_BASE_URL', config.server.publicBaseUrl ?? `http://${urlHost(config.server.host)}:${config.server.port === 0 ? 'PORT' : config.server.port}`],
     ['STT_WORKERS', String(config.sttWorkers)],
+    ['STORE', config.stores.store.kind],
+    ['CACHE', config.stores.cache.kind],
     ...engineSettings(config.engines),
   ])
   return freeze({ ...config, settings: settings.map((setting) => ({ ...setting, value: workedOut.get(setting.name) ?? setting.value })) })
@@ -125,6 +133,8 @@ type About = Readonly<{
 const about = z.registry<About>()
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const satisfies readonly LogLevel[]
+const STORES = ['embedded', 'mongodb'] as const
+const CACHES = ['memory', 'redis'] as const
 // A new one each time: the registry knows a variable by its schema.
 const text = (): z.ZodString => z.string({ error: 'is missing' }).min(1, 'must not be empty')
 const whole = (min: number, max: number): z.ZodType<number, string> =>
@@ -183,6 +193,28 @@ const SCHEMA = z.object({
   }),
   SHUTDOWN_GRACE_SECONDS: whole(0, 3600).register(about, { says: 'How long calls may go on after a request to stop.', example: '60', default: '60' }),
   DATA_DIR: text().register(about, { says: 'Folder of the embedded store; made if it is not there.', example: './data', default: './data' }),
+  MONGODB_URL: text().optional().register(about, {
+    says: 'A MongoDB replica set that keeps the records instead of DATA_DIR; the URL names the database. Prepare it once: clientsvia migrate.',
+    example: 'mongodb://127.0.0.1:27017/clientsvia?replicaSet=rs0',
+    default: null,
+    secret: true,
+  }),
+  REDIS_URL: text().optional().register(about, {
+    says: 'A Redis that several processes share: sessions, media tokens, places on the line, cached settings.',
+    example: 'redis://127.0.0.1:6379/0',
+    default: null,
+    secret: true,
+  }),
+  STORE: z.enum(STORES, { error: `must be one of ${STORES.join(', ')}` }).optional().register(about, {
+    says: 'What keeps the records: embedded or mongodb. Without it: mongodb where MONGODB_URL is set.',
+    example: 'embedded',
+    default: null,
+  }),
+  CACHE: z.enum(CACHES, { error: `must be one of ${CACHES.join(', ')}` }).optional().register(about, {
+    says: 'What processes share: memory (one process) or redis. Without it: redis where REDIS_URL is set.',
+    example: 'memory',
+    default: null,
+  }),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` })
     .register(about, { says: `Least severe line that is logged: ${LOG_LEVELS.join(', ')}.`, example: 'debug', default: 'info' }),
@@ -364,6 +396,7 @@ function contradictions(values: Values): string[] {
   if (OIDC_ISSUER === undefined && (OIDC_CLIENT_ID ?? OIDC_CLIENT_SECRET ?? OIDC_CALLBACK_URL) !== undefined) {
     problems.push('OIDC_ISSUER is missing: without it the other OIDC_ variables do nothing; for example OIDC_ISSUER=https://login.example.com/')
   }
+  problems.push(...storeProblems(values))
   if (values.ADMIN_PASSWORD !== undefined && values.ADMIN_PASSWORD.length < values.PASSWORD_MIN_LENGTH) {
     problems.push(`ADMIN_PASSWORD is shorter than PASSWORD_MIN_LENGTH, which is ${values.PASSWORD_MIN_LENGTH}`)
   }
@@ -387,6 +420,7 @@ function assemble(values: Values): Omit<Config, 'settings'> {
       shutdownGraceMs: values.SHUTDOWN_GRACE_SECONDS * 1000,
     },
     dataDir: values.DATA_DIR,
+    stores: storesOf(values),
     log: { level: values.LOG_LEVEL, speech: values.LOG_SPEECH },
     twilio: authToken === undefined ? null : { accountSid: accountSid ?? null, authToken: new Secret(authToken) },
     demoCompanies: values.DEMO_COMPANIES,
@@ -416,6 +450,37 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     },
     budget: { targetMs: values.TURN_TARGET_MS, hardMs: values.TURN_HARD_MS, stallAfterMs: values.TURN_STALL_MS, stagesMs: stagesOf(values) },
   }
+}
+
+function storeProblems({ STORE, CACHE, MONGODB_URL, REDIS_URL }: Values): string[] {
+  const problems: string[] = []
+  if (STORE === 'mongodb' && MONGODB_URL === undefined) problems.push('MONGODB_URL is missing: STORE=mongodb needs it; for example MONGODB_URL=mongodb://127.0.0.1:27017/clientsvia')
+  if (CACHE === 'redis' && REDIS_URL === undefined) problems.push('REDIS_URL is missing: CACHE=redis needs it; for example REDIS_URL=redis://127.0.0.1:6379')
+  // The values are never shown: they may hold a password.
+  if (MONGODB_URL !== undefined && !/^mongodb(\+srv)?:\/\/\S+$/.test(MONGODB_URL)) problems.push('MONGODB_URL must begin with mongodb:// or mongodb+srv://')
+  else if (MONGODB_URL !== undefined) {
+    const database = databaseOf(MONGODB_URL)
+    // Without a name the driver takes "test", and a typing mistake runs for hours on an empty database.
+    if (!/^[\w-]{1,63}$/.test(database) || database === 'test') {
+      problems.push('MONGODB_URL must name the database after the host, and not "test"; for example mongodb://127.0.0.1:27017/clientsvia')
+    }
+  }
+  if (REDIS_URL !== undefined && !/^rediss?:\/\/[^/\s]+(\/\d{1,3})?$/.test(REDIS_URL)) problems.push('REDIS_URL must be redis://HOST:PORT, or rediss:// for TLS, with a database number after a slash at most')
+  return problems
+}
+
+function storesOf({ STORE, CACHE, MONGODB_URL, REDIS_URL }: Values): StoresConfig {
+  const isMongo = MONGODB_URL !== undefined && (STORE ?? 'mongodb') === 'mongodb'
+  const isRedis = REDIS_URL !== undefined && (CACHE ?? 'redis') === 'redis'
+  return {
+    store: isMongo ? { kind: 'mongodb', url: new Secret(MONGODB_URL), database: databaseOf(MONGODB_URL) } : { kind: 'embedded' },
+    cache: isRedis ? { kind: 'redis', url: new Secret(REDIS_URL) } : { kind: 'memory' },
+  }
+}
+
+/** The part after the hosts. Not read by URL, which knows no list of hosts. */
+function databaseOf(mongoUrl: string): string {
+  return /^[^:]+:\/\/[^/]+\/([^?]*)/.exec(mongoUrl)?.[1] ?? ''
 }
 
 function oidcOf(values: Values): AdminConfig['oidc'] {

@@ -115,6 +115,26 @@ t.test('a secret may come from a file, from one place only, and is never shown',
   t.notOk(problems({ TWILIO_ACCOUNT_SID: SID, TWILIO_AUTH_TOKEN: wrong }).join().includes(wrong))
 })
 
+t.test('the presence of a URL chooses a store, and a name chooses outright', async (t) => {
+  const mongo = 'mongodb://app:hunter2@a.example,b.example:27018/clientsvia?replicaSet=rs0'
+  t.match(loadConfig({}).stores, { store: { kind: 'embedded' }, cache: { kind: 'memory' } })
+  const both = loadConfig({ MONGODB_URL: mongo, REDIS_URL: 'redis://:hunter2@127.0.0.1:6379/2' })
+  t.match(both.stores, { store: { kind: 'mongodb', database: 'clientsvia' }, cache: { kind: 'redis' } })
+  t.notOk(`${configReport(both)}${JSON.stringify(both)}`.includes('hunter2'))
+  t.match(configReport(both), /STORE +mongodb/)
+  t.match(loadConfig({ MONGODB_URL: mongo, STORE: 'embedded', REDIS_URL: 'redis://x', CACHE: 'memory' }).stores, { store: { kind: 'embedded' }, cache: { kind: 'memory' } })
+  t.match(problems({ STORE: 'mongodb', CACHE: 'redis' }), [/^MONGODB_URL is missing/, /^REDIS_URL is missing/])
+  t.match(problems({ STORE: 'mongo' }), [/^STORE must be one of embedded, mongodb/])
+})
+
+t.test('a database that was not named is never "test" by accident', async (t) => {
+  for (const url of ['mongodb://h', 'mongodb://h/', 'mongodb://h/?replicaSet=rs0', 'mongodb://h/test', 'mongodb+srv://u:p@h/test?w=1', 'mongodb://h/a.b']) {
+    t.match(problems({ MONGODB_URL: url }), [/^MONGODB_URL must name the database/], url)
+  }
+  t.match(problems({ MONGODB_URL: 'postgres://h/x' }), [/^MONGODB_URL must begin with/])
+  t.match(problems({ REDIS_URL: 'http://h' }), [/^REDIS_URL must be/])
+})
+
 t.test('.env.example is the schema', async (t) => {
   const path = resolve(import.meta.dirname, '../../.env.example')
   t.equal(readFileSync(path, 'utf8'), envExample(), 'write envExample() of src/config.ts to .env.example')
