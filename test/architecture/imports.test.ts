@@ -20,6 +20,7 @@ const CONTRACTS = new Set([
   'booking/appointment.ts',
   'booking/booking-desk.ts',
   'booking/effect.ts',
+  'booking/when.ts',
 ])
 const ROAD = ['telephony', 'transcription', 'turn-taking', 'response', 'synthesis', 'call']
 /** Rooms that may be imported whole by anyone above them. */
@@ -41,6 +42,10 @@ const SDK_HOMES = new Map<string, RegExp>([
   ['mongodb', /^storage\/mongo-/],
   ['ioredis', /^storage\/redis-/],
   ['node:sqlite', /^storage\/embedded-/],
+  ['chrono-node', /^booking\/spoken-days\.ts$/],
+  ['ical.js', /^booking\/calendar-/],
+  ['ical-generator', /^booking\/calendar-/],
+  ['tsdav', /^booking\/calendar-/],
 ])
 
 type Import = Readonly<{ from: string; to: string; external: boolean }>
