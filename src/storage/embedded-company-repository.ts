@@ -2,6 +2,7 @@ import { ClientsViaError } from '../core/errors.ts'
 import { companySchema, type Company } from '../tenancy/company.ts'
 import type { CompanyRepository } from '../tenancy/repositories.ts'
 import type { EmbeddedDatabase, Row } from './embedded-database.ts'
+import { deleteEventsOf } from './embedded-event-log.ts'
 import { checkDocument, checkLimit, checkSame, checkVersion, readDocument, readDocuments, type RepositoryTools } from './embedded-documents.ts'
 import { SEED_MARKS } from './seed.ts'
 
@@ -74,6 +75,7 @@ export class EmbeddedCompanyRepository implements CompanyRepository {
       this.#database.run('DELETE FROM turns WHERE company_id = ?', companyId)
       this.#database.run('DELETE FROM gaps WHERE company_id = ?', companyId)
       this.#database.run('DELETE FROM calls WHERE company_id = ?', companyId)
+      deleteEventsOf(this.#database, companyId)
       // Seed marks stay: they hold no personal data and are how a deleted demo company stays deleted.
       this.#database.run('DELETE FROM documents WHERE company_id = ? AND collection <> ?', companyId, SEED_MARKS)
       // The knowledge version counts on, so that no cache made for a deleted company fits a new one of the same id.

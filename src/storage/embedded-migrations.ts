@@ -64,4 +64,45 @@ export const MIGRATIONS: readonly Migration[] = [
         PRIMARY KEY (company_id, collection, document_id)
       ) STRICT;`,
   },
+  {
+    name: 'events, outbox, leads, message templates, opt-outs',
+    sql: `
+      CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, company_id TEXT NOT NULL, event_id TEXT NOT NULL, type TEXT NOT NULL, at TEXT NOT NULL,
+        subject TEXT NOT NULL, call_sid TEXT, document TEXT NOT NULL,
+        UNIQUE (company_id, event_id)
+      ) STRICT;
+      CREATE INDEX events_by_order ON events (company_id, seq);
+      CREATE INDEX events_by_subject ON events (company_id, subject, seq);
+
+      CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, company_id TEXT NOT NULL, item_id TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
+        dedupe_key TEXT NOT NULL, channel TEXT, recipient TEXT, state TEXT NOT NULL, attempts INTEGER NOT NULL, due_at TEXT NOT NULL,
+        expires_at TEXT, reason TEXT NOT NULL, provider_id TEXT, delivery TEXT NOT NULL, lease_token TEXT, lease_until TEXT, begun_at TEXT,
+        created_at TEXT NOT NULL, updated_at TEXT NOT NULL, work TEXT NOT NULL,
+        UNIQUE (company_id, item_id), UNIQUE (company_id, dedupe_key)
+      ) STRICT;
+      CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 'waiting';
+      CREATE INDEX outbox_leases ON outbox (lease_until) WHERE state IN ('claimed', 'sending');
+      CREATE INDEX outbox_open_tasks ON outbox (company_id, subject, seq) WHERE state IN ('waiting', 'claimed');
+      CREATE INDEX outbox_by_order ON outbox (company_id, kind, seq);
+      CREATE INDEX outbox_by_recipient ON outbox (company_id, recipient, seq);
+      CREATE INDEX outbox_begun ON outbox (company_id, channel, begun_at);
+
+      CREATE TABLE leads (
+        company_id TEXT NOT NULL, lead_id TEXT NOT NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, status TEXT NOT NULL,
+        kind TEXT NOT NULL, phone_number_e164 TEXT, call_sid TEXT, idempotency_key TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, lead_id), UNIQUE (company_id, idempotency_key)
+      ) STRICT;
+      CREATE INDEX leads_by_age ON leads (company_id, created_at, lead_id);
+
+      CREATE TABLE message_templates (
+        company_id TEXT NOT NULL, kind TEXT NOT NULL, channel TEXT NOT NULL, version INTEGER NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, kind, channel)
+      ) STRICT;
+      CREATE TABLE contact_preferences (
+        company_id TEXT NOT NULL, contact_hash TEXT NOT NULL, state TEXT NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, contact_hash)
+      ) STRICT;`,
+  },
 ]

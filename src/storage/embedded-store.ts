@@ -40,6 +40,9 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     knowledge: remote(thread, 'knowledge'),
     calls: remote(thread, 'calls'),
     documents: remote(thread, 'documents'),
+    eventLog: remote(thread, 'eventLog'),
+    outbox: remote(thread, 'outbox'),
+    leads: remote(thread, 'leads'),
     get waiting() {
       return thread.waiting
     },

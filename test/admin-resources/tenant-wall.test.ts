@@ -295,13 +295,13 @@ function mentionsOther(companyId: CompanyId, result: unknown): boolean {
 const src = join(import.meta.dirname, '../../src')
 
 t.test('no repository method does without a companyId, save those that look one up or go through all of them', async (t) => {
-  const files = ['tenancy/repositories.ts', 'call/call-record.ts', 'security/repositories.ts']
+  const files = ['tenancy/repositories.ts', 'call/call-record.ts', 'security/repositories.ts', 'events/event.ts', 'events/outbox.ts', 'events/lead.ts']
   const without = files.flatMap((file) => {
-    const interfaces = [...readFileSync(join(src, file), 'utf8').matchAll(/export interface (\w+Repository) \{\n([\s\S]*?)\n\}/g)]
+    const interfaces = [...readFileSync(join(src, file), 'utf8').matchAll(/export interface (\w+Repository|\w+Store|Outbox) \{\n([\s\S]*?)\n\}/g)]
     return interfaces.flatMap(([, name = '', body = '']) => [...body.matchAll(/^ {2}(\w+)\(\s*(\w*)/gm)].filter((method) => method[2] !== 'companyId').map((method) => `${name}.${method[1]}`))
   })
   t.same(without.sort(), [
-    'AuditRepository.listCompanies', 'CompanyRepository.findByPhoneNumber', 'CompanyRepository.list', 'SessionRepository.sweep', 'UserRepository.findByEmail',
+    'AuditRepository.listCompanies', 'CompanyRepository.findByPhoneNumber', 'CompanyRepository.list', 'Outbox.depth', 'Outbox.due', 'SessionRepository.sweep', 'UserRepository.findByEmail',
   ])
 })
 
@@ -316,7 +316,7 @@ t.test('no statement reads or changes rows without naming the company, save the 
   t.same(GLOBAL_STATEMENTS.filter((known) => !open.some((sql) => sql.includes(known))), [], 'no reason outlives its statement')
 })
 
-/** Whose number or address is this, what has expired, and rows of a text index that were found by company a line before. */
+/** Whose number or address is this, what has expired or is due, how much there is of all, and rows of a text index that were found by company a line before. */
 const GLOBAL_STATEMENTS: readonly string[] = [
   'FROM company_phone_numbers JOIN companies USING (company_id) WHERE phone_number_e164 = ?',
   'SELECT company_id FROM company_phone_numbers WHERE phone_number_e164 = ?',
@@ -327,4 +327,9 @@ const GLOBAL_STATEMENTS: readonly string[] = [
   'DELETE FROM idempotency WHERE rowid IN',
   'DELETE FROM spent_nonces WHERE rowid IN',
   'DELETE FROM sessions WHERE expires_at < ?',
+  "WHERE state = 'waiting' AND due_at <= ?1 AND ${OLDEST_OF_SUBJECT}",
+  "WHERE state = 'claimed' AND lease_until <= ?1",
+  "WHERE seq IN (SELECT seq FROM outbox WHERE state = 'sending' AND lease_until <= ?1 LIMIT ?3)",
+  'FROM outbox GROUP BY state',
+  "SELECT min(due_at) AS due_at FROM outbox WHERE state = 'waiting'",
 ]

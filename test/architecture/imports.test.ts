@@ -21,6 +21,8 @@ const CONTRACTS = new Set([
   'booking/booking-desk.ts',
   'booking/effect.ts',
   'booking/when.ts',
+  'events/event.ts',
+  'events/lead.ts',
 ])
 const ROAD = ['telephony', 'transcription', 'turn-taking', 'response', 'synthesis', 'call']
 /** Rooms that may be imported whole by anyone above them. */
@@ -35,12 +37,14 @@ const ONLY = new Map<string, readonly string[]>([
 ])
 /** Each vendor SDK has one home file per use. */
 const SDK_HOMES = new Map<string, RegExp>([
-  ['twilio', /^telephony\/(twilio-signature|voice-twiml|call-control)\.ts$/],
+  ['twilio', /^telephony\/(twilio-signature|voice-twiml|call-control|twilio-rest)\.ts$/],
   ['openai', /^(response|synthesis|storage)\/openai-/],
   ['@deepgram/sdk', /^(transcription|synthesis)\/deepgram-/],
   ['@pinecone-database/pinecone', /^storage\/pinecone-/],
   ['mongodb', /^storage\/mongo-/],
-  ['ioredis', /^storage\/redis-/],
+  ['ioredis', /^storage\/(redis|bullmq)-/],
+  ['bullmq', /^storage\/bullmq-/],
+  ['nodemailer', /^events\/smtp-/],
   ['node:sqlite', /^storage\/embedded-/],
   ['chrono-node', /^booking\/spoken-days\.ts$/],
   ['ical.js', /^booking\/calendar-/],
