@@ -1,7 +1,6 @@
+import { ClientsViaError } from '../core/errors.ts'
+import type { DomainEvent } from '../events/event.ts'
 import type { Appointment } from './appointment.ts'
-
-/** What an observer outside may be told of a change; written with it, or not at all. */
-export type AppointmentEvent = Readonly<{ id: string; kind: string; at: string; data: Readonly<Record<string, unknown>> }>
 
 /** One stretch of a resource's time that is taken, buffer included. Milliseconds since 1970. */
 export type BusyTime = Readonly<{ resourceId: string; startsAtMs: number; endsAtMs: number }>
@@ -48,7 +47,7 @@ export interface AppointmentRepository {
     companyId: string,
     appointment: Appointment,
     terms: WriteTerms,
-    events: readonly AppointmentEvent[],
+    events: readonly DomainEvent[],
     signal?: AbortSignal,
   ): Promise<Readonly<{ appointment: Appointment; created: boolean }>>
   /**
@@ -61,11 +60,16 @@ export interface AppointmentRepository {
     appointment: Appointment,
     ifVersion: number,
     terms: WriteTerms,
-    events: readonly AppointmentEvent[],
+    events: readonly DomainEvent[],
     signal?: AbortSignal,
   ): Promise<Appointment>
   /** With its claims. */
   delete(companyId: string, appointmentId: string, signal?: AbortSignal): Promise<boolean>
   /** Of those that have ended before `before`, RFC 3339, at most `limit`. How many. */
   deleteEndedBefore(companyId: string, before: string, limit: number, signal?: AbortSignal): Promise<number>
+}
+
+/** What every store throws when a time is gone. */
+export function takenError(appointment: Pick<Appointment, 'resourceId' | 'startsAt'>): ClientsViaError {
+  return new ClientsViaError('CONFLICT', 'that time is taken', { taken: true, resourceId: appointment.resourceId, startsAt: appointment.startsAt })
 }

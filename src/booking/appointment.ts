@@ -5,6 +5,10 @@ import { phoneNumberE164Schema } from '../tenancy/company.ts'
 /** 'requested': a person confirms it; 'held': taken while the caller decides; the rest speak for themselves. */
 export const APPOINTMENT_STATUSES = ['requested', 'held', 'confirmed', 'cancelled', 'completed', 'no-show'] as const
 
+/** A visit of days is several visits. Stores look this far back for what may still be going on. */
+export const MAX_VISIT_MS = 24 * 3_600_000
+export const MAX_BUFFER_MS = 4 * 3_600_000
+
 /** One visit. Those that are held or confirmed, each with the buffer after it, never exceed the resource's capacity at any moment. */
 export const appointmentSchema = z
   .strictObject({
@@ -43,6 +47,7 @@ export const appointmentSchema = z
     updatedAt: z.iso.datetime().optional(),
   })
   .refine((appointment) => Date.parse(appointment.startsAt) < Date.parse(appointment.endsAt), { message: 'must be after startsAt', path: ['endsAt'] })
+  .refine((appointment) => Date.parse(appointment.endsAt) - Date.parse(appointment.startsAt) <= MAX_VISIT_MS, { message: 'must be within a day of startsAt', path: ['endsAt'] })
   .refine((appointment) => onGrain(appointment.startsAt), { message: `must be a multiple of ${GRAIN_MINUTES} minutes`, path: ['startsAt'] })
   .refine((appointment) => onGrain(appointment.endsAt), { message: `must be a multiple of ${GRAIN_MINUTES} minutes`, path: ['endsAt'] })
   .refine((appointment) => appointment.status !== 'held' || appointment.heldUntil !== null, { message: 'is needed while it is held', path: ['heldUntil'] })

@@ -76,6 +76,8 @@ export class EmbeddedCompanyRepository implements CompanyRepository {
       this.#database.run('DELETE FROM gaps WHERE company_id = ?', companyId)
       this.#database.run('DELETE FROM calls WHERE company_id = ?', companyId)
       deleteEventsOf(this.#database, companyId)
+      this.#database.run('DELETE FROM appointment_claims WHERE company_id = ?', companyId)
+      this.#database.run('DELETE FROM appointments WHERE company_id = ?', companyId)
       // Seed marks stay: they hold no personal data and are how a deleted demo company stays deleted.
       this.#database.run('DELETE FROM documents WHERE company_id = ? AND collection <> ?', companyId, SEED_MARKS)
       // The knowledge version counts on, so that no cache made for a deleted company fits a new one of the same id.

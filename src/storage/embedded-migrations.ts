@@ -105,4 +105,26 @@ export const MIGRATIONS: readonly Migration[] = [
         PRIMARY KEY (company_id, contact_hash)
       ) STRICT;`,
   },
+  {
+    name: 'appointments and their claims',
+    sql: `
+      CREATE TABLE appointments (
+        company_id TEXT NOT NULL, appointment_id TEXT NOT NULL, idempotency_key TEXT NOT NULL, resource_id TEXT NOT NULL, service_id TEXT,
+        status TEXT NOT NULL, phone_number TEXT NOT NULL, call_sid TEXT, starts_at_ms INTEGER NOT NULL, ends_at_ms INTEGER NOT NULL,
+        busy_until_ms INTEGER NOT NULL, held_until_ms INTEGER, version INTEGER NOT NULL, document TEXT NOT NULL,
+        PRIMARY KEY (company_id, appointment_id),
+        UNIQUE (company_id, idempotency_key)
+      ) STRICT;
+      CREATE INDEX appointments_by_start ON appointments (company_id, starts_at_ms, appointment_id);
+      CREATE INDEX appointments_by_caller ON appointments (company_id, phone_number, starts_at_ms);
+      CREATE INDEX appointments_by_call ON appointments (company_id, call_sid);
+      CREATE INDEX appointments_busy ON appointments (company_id, starts_at_ms, busy_until_ms, resource_id, held_until_ms)
+        WHERE status IN ('held', 'confirmed');
+      CREATE TABLE appointment_claims (
+        company_id TEXT NOT NULL, resource_id TEXT NOT NULL, grain INTEGER NOT NULL, seat INTEGER NOT NULL, appointment_id TEXT NOT NULL,
+        held_until_ms INTEGER,
+        PRIMARY KEY (company_id, resource_id, grain, seat)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX appointment_claims_by_appointment ON appointment_claims (company_id, appointment_id);`,
+  },
 ]

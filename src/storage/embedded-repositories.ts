@@ -1,9 +1,11 @@
+import type { AppointmentRepository } from '../booking/appointment-repository.ts'
 import type { CallRepository } from '../call/call-record.ts'
 import type { EventStore } from '../events/event.ts'
 import type { LeadStore } from '../events/lead.ts'
 import type { Outbox } from '../events/outbox.ts'
 import type { AgentRepository, CompanyRepository, KnowledgeRepository } from '../tenancy/repositories.ts'
 import { EmbeddedAgentRepository } from './embedded-agent-repository.ts'
+import { EmbeddedAppointmentRepository } from './embedded-appointment-repository.ts'
 import { EmbeddedCallRepository } from './embedded-call-repository.ts'
 import { EmbeddedCompanyRepository } from './embedded-company-repository.ts'
 import type { EmbeddedDatabase } from './embedded-database.ts'
@@ -24,6 +26,7 @@ export type EmbeddedRepositories = Readonly<{
   eventLog: EventStore
   outbox: Outbox
   leads: LeadStore
+  appointments: AppointmentRepository
 }>
 
 export function makeRepositories(database: EmbeddedDatabase, tools: RepositoryTools): EmbeddedRepositories {
@@ -36,5 +39,6 @@ export function makeRepositories(database: EmbeddedDatabase, tools: RepositoryTo
     eventLog: new EmbeddedEventRepository(database, tools),
     outbox: new EmbeddedOutboxRepository(database, tools),
     leads: new EmbeddedLeadRepository(database, tools),
+    appointments: new EmbeddedAppointmentRepository(database, tools),
   }
 }

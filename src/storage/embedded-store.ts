@@ -43,6 +43,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     eventLog: remote(thread, 'eventLog'),
     outbox: remote(thread, 'outbox'),
     leads: remote(thread, 'leads'),
+    appointments: remote(thread, 'appointments'),
     get waiting() {
       return thread.waiting
     },
