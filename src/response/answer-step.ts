@@ -29,6 +29,8 @@ export type Answer = Readonly<{
   origins?: readonly Readonly<{ text: string; entryId: string | null }>[]
   /** More sentences on their way, from a model. Already speakable and checked. */
   more?: AsyncIterable<string>
+  /** What the stream came to, known once `more` has ended: said and done last, instead of `action`, `expect` and `dialogue`. Null: nothing more. */
+  conclusion?: () => Conclusion | null
   action?: CallAction
   expect?: Expectation
   dialogue?: Partial<DialogueState>
@@ -37,6 +39,8 @@ export type Answer = Readonly<{
   /** Said whole, whatever its length: emergencies and greetings. */
   isWhole?: boolean
 }>
+
+export type Conclusion = Pick<Answer, 'texts' | 'action' | 'expect' | 'dialogue'>
 
 /** Null: not mine. */
 export type AnswerStep = (turn: Turn, signal: AbortSignal) => Promise<Answer | null>

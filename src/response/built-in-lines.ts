@@ -12,6 +12,8 @@ export const LINES = {
   whatElse: 'What can I do for you then?',
   offerPerson: 'Would you like to speak with a person?',
   offerMessage: 'Would you like to leave a message?',
+  messageTaken: "I've passed that on, and somebody will call you back.",
+  messageByVoice: "I can't note that down just now.",
   offerOnCall: 'Shall I connect you to our on-call line now?',
   englishOnly: "I'm sorry, I only speak English.",
   menu: 'Press zero for a person, one to leave a message, or nine to hear that again. Or just tell me what you need.',

@@ -14,9 +14,13 @@ export type KnowledgeMatch = Readonly<{
 /** A search over one company's knowledge at one version. Lexical always; semantic when its vectors are there in time. */
 export interface KnowledgeIndex {
   readonly companyId: string
+  /** Counts up on any save or delete: what was made from it is good for one version. */
+  readonly version: number
   search(text: string, options: { limit: number }, signal: AbortSignal): Promise<readonly KnowledgeMatch[]>
   /** The lexical half alone, at once: what is left when `search` is cut off by its deadline. */
   searchByWords(text: string, options: { limit: number }): readonly KnowledgeMatch[]
+  /** What the text means, for comparing questions with each other; null where nobody knows. Asked again after a search, it costs nothing. */
+  meaningOf(text: string, signal: AbortSignal): Promise<Float32Array | null>
 }
 
 /** A call's frozen picture of its company: a save during the call is for the next one. */

@@ -1,5 +1,6 @@
 import type { LatencyBudget } from '../core/latency-budget.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
+import { standsAlone } from './answer-cache.ts'
 import { firstAnswer, type Answer, type AnswerStep, type Turn } from './answer-step.ts'
 import { LINES } from './built-in-lines.ts'
 import { callEvents } from './call-events.ts'
@@ -8,9 +9,8 @@ import { contentAnswer } from './content-answer.ts'
 import type { DialogueState } from './dialogue.ts'
 import { understand } from './intent.ts'
 import { learned } from './learning.ts'
-import { modelAnswer, type ModelAnswer } from './model-answer.ts'
+import { decidedAnswer, mayUseModel, meaningOf, modelAnswer, type ModelDeps } from './model-answer.ts'
 import { inCharacter } from './personality.ts'
-import type { PromptLibrary } from './prompts.ts'
 import { factsOf, polish, toSpeakable, traceable } from './quality.ts'
 import type { Question, ReplyPart, Responder } from './responder.ts'
 import { hoursAt } from './spoken-hours.ts'
@@ -19,12 +19,14 @@ import { plainText } from './words.ts'
 
 export type IntelligenceDeps = Readonly<{
   /** Null: no model is configured, and the company's own answers stand. */
-  model: Readonly<{ answer: ModelAnswer; prompts: PromptLibrary }> | null
+  model: ModelDeps | null
   budget?: LatencyBudget
 }>
 
 /** Meaning is worth a short wait, not a late reply: a query takes 30 to 50 ms, twice that on a busy machine. */
 const KNOWLEDGE_MS = 120
+/** Entries a model is shown where none answers by itself: more of them cost time and invite mixing. */
+const SOURCES = 3
 
 /**
  * One pass a turn: context, emergencies, what the caller does, what the company knows, a model, an honest "I don't know"; then
@@ -73,15 +75,21 @@ function prepare(question: Question, trace: ReplyPart[]): Turn | null {
 }
 
 /** What the company's data says. A model words it where the entry allows, and is asked where the data is silent. */
-function companyAnswer(content: AnswerStep, model: IntelligenceDeps['model'], modelMs: number): AnswerStep {
+function companyAnswer(content: AnswerStep, model: ModelDeps | null, modelMs: number): AnswerStep {
   return async function companyAnswer(turn, signal) {
+    if (model === null || !mayUseModel(model, turn)) return content(turn, signal)
+    const cache = model.cache ?? null
+    const decided = cache === null ? null : decidedAnswer(cache, turn, null)
+    if (decided !== null) return decided
     const local = await content(turn, signal)
     const { context } = turn.question
-    if (model === null || context.agent.engines.llm === 'none') return local
     const entry = local === null || local.entryId === null ? undefined : context.entryById.get(local.entryId)
     if (local !== null && entry?.mode !== 'generated' && local.intent !== 'clarify') return local
-    const sources = entry === undefined ? context.knowledge.searchByWords(turn.text, { limit: 3 }).map((match) => match.entry.id) : [entry.id]
-    return (await modelAnswer(model.answer, model.prompts, turn, sources, modelMs, signal)) ?? local
+    const meaning = cache === null || !standsAlone(turn) ? null : await meaningOf(turn, signal)
+    const alike = cache === null || meaning === null ? null : decidedAnswer(cache, turn, meaning)
+    if (alike !== null) return alike
+    const sources = entry === undefined ? context.knowledge.searchByWords(turn.text, { limit: SOURCES }).map((match) => match.entry.id) : [entry.id]
+    return (await modelAnswer(model, turn, local, sources, modelMs, meaning, signal)) ?? local
   }
 }
 
@@ -117,12 +125,19 @@ async function* deliver(turn: Turn, answer: Answer, signal: AbortSignal): AsyncG
     yield { kind: 'say', text, source: answer.source, entryId: origin === undefined ? answer.entryId : origin.entryId }
   }
   if (answer.more !== undefined) yield* streamed(answer, spoken, maxWords)
+  const end = answer.conclusion?.() ?? answer
+  if (end !== answer) {
+    for (const text of polish(end.texts, { maxWords: WHOLE_REPLY_WORDS, greeted })) {
+      spoken.push(text)
+      yield { kind: 'say', text, source: answer.source, entryId: answer.entryId }
+    }
+  }
   signal.throwIfAborted()
-  if (answer.action !== undefined) yield { kind: 'act', action: answer.action }
-  yield { kind: 'expect', expectation: answer.expect ?? { kind: 'open' } }
+  if (end.action !== undefined) yield { kind: 'act', action: end.action }
+  yield { kind: 'expect', expectation: end.expect ?? { kind: 'open' } }
   const record = learned(turn, answer)
   if (record !== null) yield { kind: 'learn', record }
-  yield { kind: 'dialogue', state: nextState(question.dialogue, answer, spoken) }
+  yield { kind: 'dialogue', state: nextState(question.dialogue, { ...answer, dialogue: { ...answer.dialogue, ...end.dialogue } }, spoken) }
 }
 
 /** An offer whose question would fall to the word cap makes room for itself: a "yes" must have been asked for. */

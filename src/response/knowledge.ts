@@ -7,7 +7,6 @@ import { SoundMatch } from './sound-match.ts'
 import { contentWeight, likeness, plainText, word, words, type Word } from './words.ts'
 
 export interface IndexedKnowledge extends KnowledgeIndex {
-  readonly version: number
   /** Resolves when every phrase has its vector, or when that has been given up. Never rejects; search answers before it. */
   readonly ready: Promise<'semantic' | 'lexical'>
 }
@@ -114,6 +113,20 @@ class PhraseIndex implements IndexedKnowledge {
   searchByWords(text: string, options: { limit: number }): readonly KnowledgeMatch[] {
     const plain = plainText(text, this.#mishearings)
     return this.#fuse(plain, this.#lexicalScores(plain), null, options.limit)
+  }
+
+  async meaningOf(text: string, signal: AbortSignal): Promise<Float32Array | null> {
+    signal.throwIfAborted()
+    const plain = plainText(text, this.#mishearings)
+    if (this.#embedder === null || this.#vectors.length < this.#phrases.length || plain === '') return null
+    try {
+      const [vector] = await orAborted(this.#embedder.embed([plain], signal), signal)
+      return vector ?? null
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof ClientsViaError)) throw error
+      return null
+    }
   }
 
   #weigh(plain: string): Weighted[] {

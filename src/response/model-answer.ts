@@ -1,139 +1,233 @@
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
-import { Scope, ScopeEnded } from '../core/scope.ts'
-import type { Answer, Turn } from './answer-step.ts'
-import type { PromptLibrary, ModelPrompt } from './prompts.ts'
-import { factsOf, toSpeakable, traceable, type Facts } from './quality.ts'
-import { SentenceCutter } from './sentences.ts'
-import { plainText } from './words.ts'
+import { ScopeEnded, type Scope } from '../core/scope.ts'
+import { standsAlone, type AnswerCache } from './answer-cache.ts'
+import type { Answer, Conclusion, Turn } from './answer-step.ts'
+import { LINES } from './built-in-lines.ts'
+import { leaveMessage } from './call-handling.ts'
+import { orAborted } from './embedder.ts'
+import { hedged } from './hedge.ts'
+import type { ModelAnswer } from './model-engine.ts'
+import type { ModelMeter } from './model-meter.ts'
+import { ModelStream, unavailable } from './model-stream.ts'
+import { bookByPerson, judgeToolCall, toolsFor, type BeginBooking, type ToolOutcome } from './model-tools.ts'
+import type { ModelPrompt, PromptLibrary } from './prompts.ts'
+import { factsOf } from './quality.ts'
+import type { SpeculationPolicy } from './speculation-policy.ts'
+import { dayName } from './spoken-hours.ts'
+import { renderText } from './templates.ts'
 
-/** A language model that words an answer. It gets no tools: whatever it says, it can only be spoken. */
-export interface ModelAnswer {
-  readonly name: string
-  /** Pieces of text as they come. Must stop soon after the signal aborts; nobody waits for it. */
-  answer(prompt: ModelPrompt, signal: AbortSignal): AsyncIterable<string>
-}
+export type { ModelAnswer } from './model-engine.ts'
 
-/** A sentence that has begun must go on: longer than this and the reply ends with what was said. */
-const NEXT_SENTENCE_MS = 3000
+export type ModelDeps = Readonly<{
+  answer: ModelAnswer
+  prompts: PromptLibrary
+  /** A quicker one, asked beside the first where that has said nothing at half of its time. */
+  quick?: ModelAnswer | null
+  /** For agents that leave the choice to the server. Absent: yes. */
+  isDefault?: boolean
+  meter?: ModelMeter | null
+  cache?: AnswerCache | null
+  /** Null: the model costs nothing, and may be asked for every guess. */
+  policy?: SpeculationPolicy | null
+  /** Left alone for a while after it has failed, by the model's name. */
+  breakerOf?: (modelName: string) => Breaker | null
+  /** Whether the company may still spend today. */
+  mayAsk?: (companyId: string) => boolean
+  beginBooking?: BeginBooking
+}>
+
+/** Whether it is asked at all, by how it did lately. */
+type Breaker = Readonly<{ tryPass: () => boolean; succeeded: () => void; failed: () => void; abandoned: () => void }>
+
+/** Of the time a model has: when it has said nothing by then, the quick one is asked beside it. */
+const HEDGE_AT = 0.5
 /** Time to hand over and synthesise when the model misses its chance. */
 const RESERVE_MS = 20
+/** Where the company itself has no answer, a good one is worth a "one moment, please": said at the stall time, about a second long. */
+const BRIDGED_MS = 1500
 /** The model sees this many turns of the past; older ones are rarely meant. */
 const HISTORY_TURNS = 8
+/** The question was embedded for the search just now: its meaning is there, or it is not worth waiting for. */
+const MEANING_MS = 15
+
+/** Whether this agent's questions may go to a model now. */
+export function mayUseModel(deps: ModelDeps, turn: Turn): boolean {
+  const { companyId, context } = turn.question
+  const choice = context.agent.engines.llm
+  if (choice === 'none' || (choice === 'default' && deps.isDefault === false)) return false
+  const isPaidFor = deps.mayAsk?.(companyId) ?? true
+  if (!isPaidFor) turn.trace('model', { left: "the company's money for today is spent" })
+  return isPaidFor
+}
+
+/** An answer that was decided before, in these words or in words that mean the same. */
+export function decidedAnswer(cache: AnswerCache, turn: Turn, meaning: Float32Array | null): Answer | null {
+  const decided = cache.find(turn) ?? (meaning === null ? null : cache.findAlike(turn, meaning))
+  if (decided === null) return null
+  turn.trace('model', { decidedBefore: decided.question === turn.plain ? 'in these words' : decided.question })
+  const entryId = decided.entryIds[0] ?? null
+  return { source: 'model', intent: 'model', entryId, confidence: 0.5, texts: decided.texts, dialogue: { topicEntryId: entryId } }
+}
+
+export async function meaningOf(turn: Turn, signal: AbortSignal): Promise<Float32Array | null> {
+  const { clock, context } = turn.question
+  try {
+    return await withDeadline(clock, MEANING_MS, signal, (inTime) => context.knowledge.meaningOf(turn.text, inTime))
+  } catch (error) {
+    signal.throwIfAborted()
+    if (isClientsViaError(error)) return null
+    throw error
+  }
+}
 
 /**
- * Asks the model, and waits for its first speakable, traceable sentence for `budgetMs`, or until the reply is due if that is sooner. Null when none came: the local
- * answer stands. `entryIds` are what the knowledge found, as the model's sources.
+ * Asks the model for an answer from what the knowledge found (`entryIds`). Waits for its first speakable, traceable sentence for
+ * `budgetMs`, or until the reply is due if that is sooner; longer where `local` is no real answer. Null when none came.
  */
-export async function modelAnswer(
-  model: ModelAnswer,
-  prompts: PromptLibrary,
-  turn: Turn,
-  entryIds: readonly string[],
-  budgetMs: number,
-  signal: AbortSignal,
-): Promise<Answer | null> {
+export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | null, entryIds: readonly string[], budgetMs: number, meaning: Float32Array | null, signal: AbortSignal): Promise<Answer | null> {
   const { question } = turn
-  const { context } = question
+  const { clock, early } = question
+  if (early !== undefined && early !== null && deps.policy !== undefined && deps.policy !== null && !deps.policy.mayStart(early.score)) {
+    turn.trace('model', { waited: 'for the end of the turn', score: early.score })
+    await orAborted(early.committed, signal)
+  }
   const finish = question.stages.start('response')
-  const leftMs = Math.max(0, Math.min(budgetMs, question.firstPartBy - question.clock.now() - RESERVE_MS))
-  const prompt = prompts.answer({
-    agent: { name: context.agent.personality.name, role: context.agent.personality.role, tone: context.agent.personality.tone },
-    company: { name: context.company.name, industry: context.company.industry },
-    rules: context.agent.personality.rules,
+  const isAnswered = local !== null && local.intent !== 'clarify'
+  const leftMs = Math.max(0, Math.min(budgetMs, question.firstPartBy - clock.now() - RESERVE_MS)) + (isAnswered ? 0 : BRIDGED_MS)
+  const tools = toolsFor(turn)
+  const prompt = promptOf(deps.prompts, turn, entryIds, tools.map((tool) => tool.name))
+  const rules = { turn, prompt, facts: factsOf(question.context, turn.scope) }
+  const attempt = (model: ModelAnswer, afterMs: number) => ({
+    name: model.name,
+    afterMs,
+    run: async (inTime: AbortSignal): Promise<Begun | null> => {
+      const breaker = deps.breakerOf?.(model.name)
+      if (breaker?.tryPass() === false) throw unavailable(model.name)
+      const onAbort = (): void => breaker?.abandoned()
+      inTime.addEventListener('abort', onAbort, { once: true })
+      const stream = new ModelStream(model, rules, tools, leftMs, deps.meter?.begin(question, model, prompt) ?? null, inTime)
+      // The race has the clock; this only keeps a broken one from waiting for ever.
+      const first = await stream.next(leftMs + BRIDGED_MS, inTime)
+      inTime.removeEventListener('abort', onAbort)
+      breaker?.succeeded()
+      const outcome = first === null && stream.call !== null ? judge(deps, turn, stream) : null
+      if (first !== null || outcome !== null) return { model, stream, first }
+      stream.close()
+      return null
+    },
+  })
+  const failures: Record<string, string> = {}
+  const onFailure = (name: string, error: unknown): void => {
+    failures[name] = error instanceof Error ? error.message : 'unknown'
+    if (!isClientsViaError(error, 'ENGINE_UNAVAILABLE') || error.message !== unavailable(name).message) deps.breakerOf?.(name)?.failed()
+    finish(isClientsViaError(error, 'DEADLINE_PASSED') ? 'cut-off' : 'failed')
+  }
+  const attempts = [attempt(deps.answer, 0), ...(deps.quick === undefined || deps.quick === null ? [] : [attempt(deps.quick, leftMs * HEDGE_AT)])]
+  const won = await hedged(clock, attempts, leftMs, signal, onFailure)
+  finish()
+  if (Object.keys(failures).length > 0) turn.trace('model', { failed: failures })
+  if (won === null) return null
+  turn.trace('model', { model: won.name, prompt: prompt.id })
+  const entryId = entryIds[0] ?? null
+  const texts = won.value.first === null ? [] : [won.value.first]
+  const end: { conclusion: Conclusion | null } = { conclusion: null }
+  return {
+    source: 'model',
+    intent: 'model',
+    entryId,
+    confidence: 0.5,
+    texts,
+    more: goOn(deps, turn, won.value, won.scope, texts, entryIds, meaning, signal, end),
+    conclusion: () => end.conclusion,
+    dialogue: { topicEntryId: entryId },
+  }
+}
+
+type Begun = Readonly<{ model: ModelAnswer; stream: ModelStream; first: string | null }>
+
+function promptOf(prompts: PromptLibrary, turn: Turn, entryIds: readonly string[], tools: readonly string[]): ModelPrompt {
+  const { question } = turn
+  const { company, agent } = question.context
+  return prompts.answer({
+    agent: { name: agent.personality.name, role: agent.personality.role, tone: agent.personality.tone },
+    company: { name: company.name, industry: company.industry },
+    rules: agent.personality.rules,
     hours: turn.hours.week,
+    now: `${dayName(turn.hours.weekday)}, and somebody is ${turn.hours.open ? '' : 'not '}there,`,
     sources: entryIds.flatMap((id) => sourceText(turn, id)),
-    history: question.history.slice(-HISTORY_TURNS),
-    maxWords: context.agent.maxReplyWords,
+    // A question that stands alone is answered alone: then the answer is nobody's own, and may be given again.
+    history: standsAlone(turn) ? [] : question.history.slice(-HISTORY_TURNS),
+    greeted: question.dialogue.greeted,
+    tools,
+    maxWords: agent.maxReplyWords,
     callerWords: turn.text,
   })
-  const facts = factsOf(context, turn.scope)
-  const scope = new Scope()
-  const onAbort = (): void => scope.end(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
-  /** Not awaited: a model that hangs would hang its own closing. */
-  const close = (iterator: AsyncIterator<string, void> | null): void => {
-    signal.removeEventListener('abort', onAbort)
-    scope.end(new ScopeEnded())
-    iterator?.return?.().catch(() => undefined)
-  }
-  let iterator: AsyncIterator<string, void> | null = null
-  try {
-    const begun = speakableSentences(model.answer(prompt, scope.signal), prompt.canary, facts, turn)[Symbol.asyncIterator]()
-    iterator = begun
-    const first = await withDeadline(question.clock, leftMs, signal, () => begun.next())
-    finish()
-    if (first.done === true) {
-      close(begun)
-      return null
-    }
-    return {
-      source: 'model',
-      intent: 'model',
-      entryId: entryIds[0] ?? null,
-      confidence: 0.5,
-      texts: [first.value],
-      more: rest(begun, turn, signal, () => close(begun)),
-      dialogue: { topicEntryId: entryIds[0] ?? null },
-    }
-  } catch (error) {
-    close(iterator)
-    signal.throwIfAborted()
-    finish(isClientsViaError(error, 'DEADLINE_PASSED') ? 'cut-off' : 'failed')
-    turn.trace('model', { model: model.name, failed: error instanceof Error ? error.message : 'unknown' })
-    return null
-  }
 }
 
 function sourceText(turn: Turn, entryId: string): string[] {
   const entry = turn.question.context.entryById.get(entryId)
-  return entry === undefined ? [] : [`${entry.question} ${entry.answer}`]
+  const answer = entry === undefined ? null : renderText(entry.answer, turn.scope)
+  return entry === undefined || answer === null ? [] : [`${entry.question} ${answer}`]
 }
 
-/** Sentences that may be said. The stream ends at once when the model leaks its prompt: the canary is in it and nowhere else. */
-async function* speakableSentences(pieces: AsyncIterable<string>, canary: string, facts: Facts, turn: Turn): AsyncGenerator<string, void> {
-  const cutter = new SentenceCutter()
-  const check = (sentence: string): string | null => {
-    const speakable = toSpeakable(sentence)
-    if (speakable === null || isUnsure(sentence)) return null
-    if (traceable(speakable, facts)) return speakable
-    turn.trace('quality', { dropped: 'a price, time or number that the company never gave' })
-    return null
-  }
-  let seen = ''
-  for await (const piece of pieces) {
-    seen = `${seen}${piece}`.slice(-4000)
-    if (seen.includes(canary) || plainText(seen).includes(plainText(canary))) {
-      turn.trace('model', { stopped: 'it repeated its instructions' })
-      return
-    }
-    for (const sentence of cutter.push(piece)) {
-      const speakable = check(sentence)
-      if (speakable !== null) yield speakable
-    }
-  }
-  for (const sentence of cutter.end()) {
-    const speakable = check(sentence)
-    if (speakable !== null) yield speakable
-  }
-}
-
-/** The prompt tells the model to say UNKNOWN where the sources do not answer. */
-function isUnsure(sentence: string): boolean {
-  return /\bUNKNOWN\b/.test(sentence)
-}
-
-async function* rest(iterator: AsyncIterator<string, void>, turn: Turn, signal: AbortSignal, close: () => void): AsyncGenerator<string, void> {
+/** The rest of the sentences, then what the model asked for; what was whole is kept for whoever asks again. */
+async function* goOn(
+  deps: ModelDeps,
+  turn: Turn,
+  begun: Begun,
+  scope: Scope,
+  texts: readonly string[],
+  entryIds: readonly string[],
+  meaning: Float32Array | null,
+  signal: AbortSignal,
+  end: { conclusion: Conclusion | null },
+): AsyncGenerator<string, void, undefined> {
+  const said = [...texts]
+  const onAbort = (): void => scope.end(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
   try {
-    for (;;) {
-      const next = await withDeadline(turn.question.clock, NEXT_SENTENCE_MS, signal, () => iterator.next())
-      if (next.done === true) return
-      yield next.value
+    for await (const sentence of begun.stream.rest(signal)) {
+      said.push(sentence)
+      yield sentence
     }
+    if (begun.stream.isDecided && !wasCutShort(turn)) deps.cache?.keep(turn, { texts: said, entryIds }, meaning)
+    const outcome = judge(deps, turn, begun.stream)
+    if (outcome !== null) end.conclusion = await performed(turn, outcome, signal)
   } catch (error) {
     signal.throwIfAborted()
+    deps.breakerOf?.(begun.model.name)?.failed()
     turn.trace('model', { cutOff: error instanceof Error ? error.message : 'unknown' })
   } finally {
-    close()
+    signal.removeEventListener('abort', onAbort)
+    begun.stream.close()
+    scope.end(new ScopeEnded())
   }
+}
+
+const JUDGED = new WeakMap<ModelStream, ToolOutcome | null>()
+
+/** Once a stream: what is refused is written down once. */
+function judge(deps: ModelDeps, turn: Turn, stream: ModelStream): ToolOutcome | null {
+  const known = JUDGED.get(stream)
+  if (known !== undefined) return known
+  const { call } = stream
+  const outcome = call === null ? null : judgeToolCall(turn, call.name, call.argumentsJson, deps.beginBooking ?? bookByPerson)
+  if (outcome !== null) turn.trace('tool', { asked: call?.name ?? '', came: outcome.intent })
+  JUDGED.set(stream, outcome)
+  return outcome
+}
+
+/** A message is left once the turn is the agent's; then, and only then, the caller is told so. */
+async function performed(turn: Turn, outcome: ToolOutcome, signal: AbortSignal): Promise<Conclusion> {
+  if (outcome.lead === undefined) return outcome
+  const result = await turn.question.effects.perform({ kind: 'lead', lead: outcome.lead }, signal)
+  turn.trace('tool', { lead: result.kind })
+  if (result.kind === 'done') return { ...outcome, texts: [LINES.messageTaken, LINES.anythingElse] }
+  return { ...leaveMessage(turn), texts: [LINES.messageByVoice] }
+}
+
+/** The search was cut off: with more time the company's own words might have answered. */
+function wasCutShort(turn: Turn): boolean {
+  return turn.question.stages.spans.some((span) => span.stage === 'knowledge' && span.outcome !== 'done')
 }

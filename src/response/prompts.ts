@@ -20,8 +20,13 @@ export type AnswerInputs = Readonly<{
   company: Readonly<{ name: string; industry: string }>
   rules: readonly string[]
   hours: string
+  /** The day, and whether somebody is there: no time, so that the same question gives the same prompt for a while. */
+  now: string
   sources: readonly string[]
   history: readonly Readonly<{ who: 'caller' | 'agent'; text: string }>[]
+  greeted: boolean
+  /** Names of what the model may ask for; empty: nothing. */
+  tools: readonly string[]
   maxWords: number
   callerWords: string
 }>
@@ -39,7 +44,7 @@ export class PromptLibrary {
 
   answer(inputs: AnswerInputs): ModelPrompt {
     const canary = randomBytes(6).toString('hex')
-    const scope: Record<string, unknown> = { ...inputs, callerWords: asData(inputs.callerWords), canary }
+    const scope: Record<string, unknown> = { ...inputs, callerWords: asData(inputs.callerWords), tools: inputs.tools.join(', '), canary }
     scope['sources'] = inputs.sources.map(asData)
     scope['history'] = inputs.history.map((line) => ({ who: line.who, text: asData(line.text) }))
     const { id, system, user } = this.#answer

@@ -36,6 +36,16 @@ export type Question = Readonly<{
   stages: StageRecorder
   /** Everything a turn changes in the world. Held until the turn is committed, so a reply prepared during a pause may ask for it. */
   effects: Effects
+  /** Set for a reply that is prepared while the caller may still go on; null or absent once the turn is the agent's. */
+  early?: EarlyStart | null
+}>
+
+/** A start that is made before the turn is committed. */
+export type EarlyStart = Readonly<{
+  /** How finished the words sounded, as the turn detector judges them: above 1 finished, below -0.5 not. */
+  score: number
+  /** The turn is the agent's: from then on nothing is wasted by going ahead. Never rejects; a turn that is given up never settles it. */
+  committed: Promise<void>
 }>
 
 export type AnswerSource =

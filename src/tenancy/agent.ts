@@ -67,6 +67,8 @@ export const agentSchema = z.strictObject({
       stt: z.enum(['default', 'embedded', 'deepgram']).default('default'),
       llm: z.enum(['default', 'none', 'openai']).default('default'),
       tts: z.enum(['default', 'embedded', 'deepgram', 'openai']).default('default'),
+      /** What a language model may ask for. Whether it happens is decided by the caller's words and the company's lists. */
+      tools: z.array(z.enum(['transfer', 'send-message', 'book', 'hang-up'])).max(4).default(['transfer', 'send-message', 'book', 'hang-up']),
     })
     .prefault({}),
   lines: z

@@ -204,7 +204,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
       greeting: { text: GREETING, emergencyText: GREETING, returningCaller: options.returningCaller ?? '' },
       voice: {},
     }),
-    knowledge: { companyId: 'polar-bay-air', search: async () => [], searchByWords: () => [] },
+    knowledge: { companyId: 'polar-bay-air', version: 1, search: async () => [], searchByWords: () => [], meaningOf: async () => null },
     entryById: new Map(),
   }
   const learned: unknown[] = []
