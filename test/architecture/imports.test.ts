@@ -22,6 +22,7 @@ const CONTRACTS = new Set([
   'booking/effect.ts',
   'booking/when.ts',
   'events/event.ts',
+  'events/channel.ts',
   'events/lead.ts',
 ])
 const ROAD = ['telephony', 'transcription', 'turn-taking', 'response', 'synthesis', 'call']
