@@ -47,7 +47,7 @@ export class VendorServer {
 
   static async start(handlers: VendorHandlers): Promise<VendorServer> {
     const vendor = new VendorServer(handlers)
-    await vendor.#listen()
+    await vendor.listen()
     return vendor
   }
 
@@ -68,7 +68,7 @@ export class VendorServer {
       this.#cut()
     } else if (before === 'refused') {
       this.#server = this.#create()
-      await this.#listen()
+      await this.listen()
     }
     if (fault === 'reset') this.#cut()
     if (fault !== null && REFUSALS[fault] !== undefined) for (const socket of this.sockets) socket.close(1011, 'refused')
@@ -86,7 +86,7 @@ export class VendorServer {
     for (const connection of this.#connections) connection.resetAndDestroy()
   }
 
-  #listen(): Promise<void> {
+  listen(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen(this.#port, '127.0.0.1', () => {

@@ -1,0 +1,143 @@
+import t, { type Test } from 'tap'
+import { encodeMulaw } from '../../src/audio/g711.ts'
+import { SystemClock } from '../../src/core/clock.ts'
+import { Scope } from '../../src/core/scope.ts'
+import { deepgramDialler } from '../../src/transcription/deepgram-line.ts'
+import { DeepgramTranscriber } from '../../src/transcription/deepgram-transcriber.ts'
+import type { TranscriptEvent, TranscriptionSession } from '../../src/transcription/transcriber.ts'
+import { clipOf } from '../vendors/deepgram-ears.ts'
+import { DeepgramStandIn } from '../vendors/deepgram.ts'
+import { CALL, EventReader, frames, isFinal, spokenCall, transcriberContract, type Transcript } from './transcriber-contract.ts'
+
+const clock = new SystemClock()
+const call = await spokenCall()
+const [first, second] = call.sentences as [(typeof call.sentences)[0], (typeof call.sentences)[0]]
+const mulaw = encodeMulaw(call.samples)
+const clips = [first, second].map((sentence) => clipOf(mulaw, sentence.text, sentence.startMs, sentence.endMs - 60))
+const isTranscript = (event: TranscriptEvent): event is Transcript => event.kind === 'transcript'
+
+async function listening(t: Test, options: { model?: string; key?: string | null } = {}) {
+  const vendor = await DeepgramStandIn.start({ hears: { kind: 'clips', clips } })
+  t.teardown(() => vendor.stop())
+  const usage: number[] = []
+  const dial = deepgramDialler({ apiKey: options.key === undefined ? 'test-key' : options.key, baseUrl: vendor.url, model: options.model ?? 'nova-3' })
+  const transcriber = new DeepgramTranscriber({ clock, dial, onUsage: (_companyId, seconds) => usage.push(seconds) })
+  return { vendor, transcriber, usage }
+}
+const hear = (session: TranscriptionSession, fromMs: number, toMs: number): void => {
+  for (const frame of frames(call.samples, fromMs, toMs)) session.push(frame)
+}
+
+t.test('Deepgram keeps the contract of every recogniser', async (t) => {
+  const { transcriber } = await listening(t)
+  await transcriberContract(t, call, transcriber, (promise) => promise)
+})
+
+t.test('audio arrives as it came off the wire, with the key and the company’s own words, and its seconds are counted', async (t) => {
+  const { vendor, transcriber, usage } = await listening(t)
+  const session = transcriber.open({ ...CALL, vocabulary: ['Polar Bay', 'HVAC'] }, new Scope().signal)
+  hear(session, 0, first.endMs + 60)
+  session.hint({ kind: 'speech-started', mediaMs: first.startMs })
+  session.hint({ kind: 'speech-paused', lastVoicedMs: first.endMs })
+  const final = await new EventReader(session).next(isFinal)
+  t.equal(final.text, first.text)
+  await session.close()
+  while (vendor.server.sockets.size > 0) await clock.sleep(5)
+  const request = vendor.server.requests[0]
+  t.equal(request?.headers.authorization, 'Token test-key')
+  t.match(Object.fromEntries(request?.query ?? []), { model: 'nova-3', encoding: 'mulaw', sample_rate: '8000', interim_results: 'true', language: 'en-US' })
+  t.same(request?.query.getAll('keyterm'), ['Polar Bay', 'HVAC'])
+  t.notOk(request?.query.has('keywords'))
+  t.same(usage, [vendor.audioBytes / 8000], 'seconds sent, once')
+  t.same(vendor.said.map((said) => said.type), ['Finalize', 'CloseStream'])
+})
+
+t.test('a line that breaks in mid-word is back within 300 ms, with no word lost and none heard twice', async (t) => {
+  const { vendor, transcriber } = await listening(t)
+  for (const intoMs of [700, 1300, 1900]) {
+    const cutMs = Math.round((second.startMs + intoMs) / 20) * 20
+    const session = transcriber.open(CALL, new Scope().signal)
+    const events = new EventReader(session)
+    hear(session, first.endMs + 400, cutMs)
+    session.hint({ kind: 'speech-started', mediaMs: second.startMs })
+    await events.next((event): event is Transcript => isTranscript(event) && event.text !== '')
+    const linesBefore = vendor.server.requests.length
+    const cutAt = clock.now()
+    await vendor.server.fail('reset')
+    await vendor.server.fail(null)
+    // Frames keep coming while there is no line.
+    hear(session, cutMs, cutMs + 200)
+    while (vendor.server.requests.length === linesBefore) await clock.sleep(5)
+    t.ok(clock.now() - cutAt < 300, `back after ${Math.round(clock.now() - cutAt)} ms`)
+    hear(session, cutMs + 200, second.endMs + 60)
+    session.hint({ kind: 'speech-paused', lastVoicedMs: second.endMs })
+    const whole = await events.next((event): event is Transcript => isFinal(event) && event.audioEndMs >= second.endMs)
+    t.equal(whole.text, second.text, `cut at ${cutMs}`)
+    await session.close()
+  }
+})
+
+t.test('a vendor that cannot be used says so at once', async (t) => {
+  const { vendor, transcriber } = await listening(t)
+  for (const fault of ['refused', '401', '429', '500', 'reset'] as const) {
+    await vendor.server.fail(fault)
+    const session = transcriber.open(CALL, new Scope().signal)
+    const startedAt = clock.now()
+    await t.rejects(new EventReader(session).next(isFinal), { code: 'ENGINE_UNAVAILABLE' }, fault)
+    t.ok(clock.now() - startedAt < 1000)
+    await vendor.server.fail(null)
+  }
+})
+
+t.test('a vendor that stops answering in mid-utterance is given up, not waited for', async (t) => {
+  const { vendor, transcriber } = await listening(t)
+  for (const fault of ['stall', 'hang', 'dribble', 'garbage', 'reset', '401'] as const) {
+    const session = transcriber.open(CALL, new Scope().signal)
+    const events = new EventReader(session)
+    hear(session, first.endMs + 400, second.startMs + 1000)
+    session.hint({ kind: 'speech-started', mediaMs: second.startMs })
+    await events.next(isTranscript)
+    await vendor.server.fail(fault)
+    hear(session, second.startMs + 1000, second.endMs + 60)
+    session.hint({ kind: 'speech-paused', lastVoicedMs: second.endMs })
+    const pausedAt = clock.now()
+    await t.rejects(events.next((event): event is Transcript => isFinal(event) && event.audioEndMs >= second.endMs), /./, fault)
+    t.ok(clock.now() - pausedAt < 1100, `${fault}: ${Math.round(clock.now() - pausedAt)} ms`)
+    await vendor.server.fail(null)
+  }
+})
+
+t.test('what was asked shapes what is listened for: new words open a new line, and nothing said meanwhile is lost', async (t) => {
+  const { vendor, transcriber } = await listening(t)
+  const session = transcriber.open({ ...CALL, vocabulary: ['Polar Bay'] }, new Scope().signal)
+  const events = new EventReader(session)
+  hear(session, 0, first.startMs + 600)
+  session.hint({ kind: 'speech-started', mediaMs: first.startMs })
+  while (vendor.audioBytes === 0) await clock.sleep(5)
+  session.expect({ kind: 'choice', options: [{ value: 'furnace', aliases: ['heater'] }] })
+  session.expect({ kind: 'open' })
+  hear(session, first.startMs + 600, first.endMs + 60)
+  session.hint({ kind: 'speech-paused', lastVoicedMs: first.endMs })
+  t.equal((await events.next(isFinal)).text, first.text)
+  t.same(vendor.server.requests.map((request) => request.query.getAll('keyterm')), [['Polar Bay'], ['Polar Bay', 'furnace', 'heater']])
+  await session.close()
+})
+
+t.test('Flux: the vendor’s own ends of turn are passed on beside the words', async (t) => {
+  const { vendor, transcriber } = await listening(t, { model: 'flux-general-en' })
+  const session = transcriber.open(CALL, new Scope().signal)
+  const events = new EventReader(session)
+  hear(session, 0, first.startMs + 400)
+  while (vendor.audioBytes === 0) await clock.sleep(5)
+  for (let atMs = first.startMs + 400; atMs < first.endMs + 700; atMs += 20) {
+    hear(session, atMs, atMs + 20)
+    await clock.sleep(0)
+  }
+  const end = await events.next((event): event is Extract<TranscriptEvent, { kind: 'turn-hint' }> => event.kind === 'turn-hint' && event.hint === 'end')
+  t.match(end, { confidence: 0.9 })
+  t.ok(end.mediaMs >= first.endMs)
+  t.equal(events.seen.filter(isTranscript).at(-1)?.text, first.text)
+  t.same(events.seen.flatMap((event) => (event.kind === 'turn-hint' ? [event.hint] : [])), ['eager-end', 'end'])
+  t.equal(vendor.server.requests[0]?.path, '/v2/listen')
+  await session.close()
+})
