@@ -27,10 +27,11 @@ const CONTRACTS = new Set([
 ])
 const ROAD = ['telephony', 'transcription', 'turn-taking', 'response', 'synthesis', 'call']
 /** Rooms that may be imported whole by anyone above them. */
-const SHARED = ['core', 'audio', 'grammar', 'tenancy', 'forms', 'observability']
+const SHARED = ['core', 'audio', 'engines', 'grammar', 'tenancy', 'forms', 'observability']
 const ONLY = new Map<string, readonly string[]>([
   ['core', ['core']],
   ['audio', ['core', 'audio']],
+  ['engines', ['core', 'engines']],
   ['tenancy', ['core', 'tenancy']],
   ['observability', ['core', 'observability']],
   ['grammar', ['core', 'grammar']],
