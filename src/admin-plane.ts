@@ -43,6 +43,10 @@ export type AdminPlaneDeps = Readonly<{
   directory: CallDirectory
   events: EventBus
   readiness: Readiness
+  /** Of the processes that share the store: the one that makes the first owner and sweeps. */
+  isFirst: boolean
+  /** Tells the other processes that something of the company was saved. */
+  saved: (companyId: string) => void
   /** Makes a company's new phrases ready. */
   warm: (companyId: string) => void
   /** The operator's console: never the log, which is kept and copied. */
@@ -52,6 +56,8 @@ export type AdminPlaneDeps = Readonly<{
 export type AdminPlane = Readonly<{
   /** After the server listens: the first owner, and the sweeps. */
   start: () => Promise<void>
+  /** Another process has saved something of the company. */
+  savedElsewhere: (companyId: string) => void
   close: () => Promise<void>
 }>
 
@@ -89,6 +95,11 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     },
   })
   const known = new KnownCompanies(store.companies, clock)
+  const forget = (companyId: string): void => {
+    known.forget(companyId)
+    deps.contexts.invalidate(companyId)
+    deps.warm(companyId)
+  }
   const resources = adminResources({
     companies: store.companies,
     agents: store.agents,
@@ -97,9 +108,8 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     contexts: deps.contexts,
     responder: deps.responder,
     saved: (companyId) => {
-      known.forget(companyId)
-      deps.contexts.invalidate(companyId)
-      deps.warm(companyId)
+      forget(companyId)
+      deps.saved(companyId)
     },
     live: deps.directory,
     events: deps.events,
@@ -133,7 +143,9 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     }
   }
   return {
+    savedElsewhere: forget,
     start: async () => {
+      if (!deps.isFirst) return
       const first = await security.users.ensureFirstOwner({ email: admin.ownerEmail, password: admin.ownerPassword?.reveal() ?? null }, scope.signal)
       if (first?.generatedPassword) deps.print(`The owner is ${first.user.email}, with the password ${first.generatedPassword} (shown once; ADMIN_EMAIL and ADMIN_PASSWORD choose others)`)
       void sweep().catch((error: unknown) => {

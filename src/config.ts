@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { z } from 'zod'
 import { ClientsViaError } from './core/errors.ts'
 import type { LatencyBudget } from './core/latency-budget.ts'
@@ -21,6 +21,10 @@ export type Config = Readonly<{
     publicBaseUrl: string | null
     trustedProxyHops: number
     shutdownGraceMs: number
+    /** Processes that answer calls. */
+    workers: number
+    /** Above this much memory a process takes no new calls. */
+    memoryLimitBytes: number
   }>
   dataDir: string
   stores: StoresConfig
@@ -97,6 +101,7 @@ export function loadConfig(env: Environment): Config {
     ['STT_WORKERS', String(config.sttWorkers)],
     ['STORE', config.stores.store.kind],
     ['CACHE', config.stores.cache.kind],
+    ['MEMORY_LIMIT_MB', String(Math.floor(config.server.memoryLimitBytes / 1024 / 1024))],
     ...engineSettings(config.engines),
   ])
   return freeze({ ...config, settings: settings.map((setting) => ({ ...setting, value: workedOut.get(setting.name) ?? setting.value })) })
@@ -192,6 +197,12 @@ const SCHEMA = z.object({
     default: '0',
   }),
   SHUTDOWN_GRACE_SECONDS: whole(0, 3600).register(about, { says: 'How long calls may go on after a request to stop.', example: '60', default: '60' }),
+  WORKERS: whole(1, 64).register(about, { says: 'Processes that answer calls on this port; npm start -- --workers N says the same.', example: '2', default: '1' }),
+  MEMORY_LIMIT_MB: whole(256, 1_048_576).optional().register(about, {
+    says: 'A process that holds more than this takes no new calls. Without it: nine tenths of what the machine or container has, shared among the workers.',
+    example: '2048',
+    default: null,
+  }),
   DATA_DIR: text().register(about, { says: 'Folder of the embedded store; made if it is not there.', example: './data', default: './data' }),
   MONGODB_URL: text().optional().register(about, {
     says: 'A MongoDB replica set that keeps the records instead of DATA_DIR; the URL names the database. Prepare it once: clientsvia migrate.',
@@ -418,6 +429,8 @@ function assemble(values: Values): Omit<Config, 'settings'> {
       publicBaseUrl: values.PUBLIC_BASE_URL ?? null,
       trustedProxyHops: values.TRUSTED_PROXY_HOPS,
       shutdownGraceMs: values.SHUTDOWN_GRACE_SECONDS * 1000,
+      workers: values.WORKERS,
+      memoryLimitBytes: values.MEMORY_LIMIT_MB === undefined ? memoryOf(values.WORKERS) : values.MEMORY_LIMIT_MB * 1024 * 1024,
     },
     dataDir: values.DATA_DIR,
     stores: storesOf(values),
@@ -481,6 +494,13 @@ function storesOf({ STORE, CACHE, MONGODB_URL, REDIS_URL }: Values): StoresConfi
 /** The part after the hosts. Not read by URL, which knows no list of hosts. */
 function databaseOf(mongoUrl: string): string {
   return /^[^:]+:\/\/[^/]+\/([^?]*)/.exec(mongoUrl)?.[1] ?? ''
+}
+
+/** A container's own limit where it has one, else the machine's memory. */
+function memoryOf(workers: number): number {
+  const limit = process.constrainedMemory()
+  const available = limit > 0 && limit < totalmem() ? limit : totalmem()
+  return Math.floor((available * 0.9) / workers)
 }
 
 function oidcOf(values: Values): AdminConfig['oidc'] {

@@ -1,20 +1,35 @@
+import cluster from 'node:cluster'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadConfig } from './config.ts'
+import { parseArgs } from 'node:util'
+import { WorkerLink } from './cluster/link.ts'
+import { runPrimary } from './cluster/primary.ts'
+import { channelToPrimary } from './cluster/process-channel.ts'
+import { ALONE, workerPlace } from './cluster/worker-place.ts'
+import { loadConfig, type Config } from './config.ts'
+import { SystemClock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
-import { createLogger } from './observability/logger.ts'
-import { createPlatform } from './platform.ts'
+import { createLogger, type Logger } from './observability/logger.ts'
+import { MAX_CALLS, createPlatform } from './platform.ts'
 
 /** A second signal means: now. */
 let signals = 0
 
 async function main(): Promise<void> {
-  const config = loadConfig(process.env)
+  const { values } = parseArgs({ options: { workers: { type: 'string' } } })
+  const config = loadConfig(values.workers === undefined ? process.env : { ...process.env, WORKERS: values.workers })
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as { version: string }
-  const logger = createLogger({ level: config.log.level, speech: config.log.speech, version })
-  const platform = await createPlatform(config, logger)
+  const serverLogger = createLogger({ level: config.log.level, speech: config.log.speech, version })
+  const place = workerPlace(process.env)
+  if (place === null && config.server.workers > 1) return servePrimary(config, serverLogger)
+  const logger = place === null ? serverLogger : serverLogger.child({ worker: place.place })
+  const link = place === null ? null : new WorkerLink(channelToPrimary(), new SystemClock())
+  const platform = await createPlatform(config, logger, { ...(place ?? ALONE), link })
+  link?.onNews('stop', () => void platform.stop().then(() => process.exit(0)))
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
+      // Ctrl-C reaches every process of the terminal; the primary tells its workers.
+      if (place !== null && signal === 'SIGINT') return
       signals += 1
       if (signals > 1) process.exit(130)
       logger.info({ signal, liveCalls: platform.service.registry.liveCount }, 'stopping')
@@ -24,7 +39,30 @@ async function main(): Promise<void> {
   process.on('unhandledRejection', (reason) => logger.error({ error: String(reason) }, 'unhandled rejection'))
   const { port, publicBaseUrl } = await platform.start()
   logger.info({ port, publicBaseUrl, voiceWebhook: `${publicBaseUrl}/twilio/voice`, testCall: testCallCommand(publicBaseUrl) }, 'clientsvia ready')
-  if (process.stdout.isTTY) process.stdout.write(welcome(publicBaseUrl, config.twilio !== null, config.demoCompanies))
+  if (process.stdout.isTTY && (place?.place ?? 0) === 0) process.stdout.write(welcome(publicBaseUrl, config.twilio !== null, config.demoCompanies))
+}
+
+/** `--workers N`: the processes that answer calls are started, watched and told to stop from here. */
+async function servePrimary(config: Config, logger: Logger): Promise<void> {
+  cluster.setupPrimary({ exec: import.meta.filename, args: [] })
+  const primary = runPrimary({
+    clock: new SystemClock(),
+    logger,
+    workers: config.server.workers,
+    maxCalls: MAX_CALLS * config.server.workers,
+    environment: process.env,
+    shutdownGraceMs: config.server.shutdownGraceMs,
+  })
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      signals += 1
+      if (signals > 1) process.exit(130)
+      logger.info({ signal, workers: config.server.workers }, 'stopping')
+      primary.stop()
+    })
+  }
+  await primary.over
+  process.exit(0)
 }
 
 const testCallCommand = (publicBaseUrl: string): string => `npm run load -- --target ${publicBaseUrl} --script faq-hours --calls 1`

@@ -4,14 +4,16 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { addAdminPlane } from './admin-plane.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
-import { InMemoryCallDirectory, type CallDirectory } from './call/call-directory.ts'
 import { CallService } from './call/call-service.ts'
 import { keepRetention } from './call/retention.ts'
+import { ONLY_PROCESS, takeSeat, type Place } from './cluster/seat.ts'
+import { shareMetrics } from './cluster/worker-metrics.ts'
 import { publicBaseUrl, type Config } from './config.ts'
 import { SystemClock, later, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
 import { Scope } from './core/scope.ts'
 import type { SpeakableText } from './core/speakable-text.ts'
+import { LOOP_LAG_LIMIT_MS, LoadMonitor } from './observability/load-monitor.ts'
 import { createMetrics } from './observability/metrics.ts'
 import { EventBus } from './observability/event-bus.ts'
 import type { Logger } from './observability/logger.ts'
@@ -29,7 +31,6 @@ import { seedCompanies } from './storage/seed.ts'
 import { EmbeddedSynthesizer } from './synthesis/embedded-synthesizer.ts'
 import { PhraseCache } from './synthesis/phrase-cache.ts'
 import { wordsHeard } from './synthesis/word-timing.ts'
-import { InMemoryMediaTokens } from './telephony/media-tokens.ts'
 import { registerTelephony } from './telephony/telephony.ts'
 import { EmbeddedTranscriber } from './transcription/embedded-transcriber.ts'
 import { correctMishearings } from './transcription/vocabulary.ts'
@@ -38,7 +39,7 @@ import { createTurnDetector } from './turn-taking/endpointing.ts'
 import { createInterruptionDetector } from './turn-taking/interruption.ts'
 
 /** A process's ceiling; companies have their own below it. */
-const MAX_CALLS = 400
+export const MAX_CALLS = 400
 /** Greeting and stall lines of each company that are ready before the first call is taken. */
 const PHRASES_BEFORE_READY = 3
 /** Phrases are made ready while nobody calls; on a busy server one at a time, this far apart. */
@@ -58,11 +59,15 @@ export type Platform = Readonly<{
 }>
 
 /** Wires the rooms together: the only place that knows which engine stands behind which contract. */
-export async function createPlatform(config: Config, logger: Logger): Promise<Platform> {
+export async function createPlatform(config: Config, logger: Logger, place: Place = ONLY_PROCESS): Promise<Platform> {
   const clock = new SystemClock()
   const scope = new Scope()
   const metrics = createMetrics({ process: true })
   const events = new EventBus()
+  if (place.link !== null) shareMetrics(metrics.registry)
+  const seat = takeSeat(place, { clock, events, maxCalls: MAX_CALLS })
+  const { directory } = seat
+  const load = new LoadMonitor({ loopLagMs: LOOP_LAG_LIMIT_MS, memoryBytes: config.server.memoryLimitBytes })
   const readiness = new Readiness()
   mkdirSync(config.dataDir, { recursive: true })
   const cacheDir = join(config.dataDir, 'cache')
@@ -95,7 +100,6 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
   })
   const voiceOf = (context: CompanyContext) => phrases.forCompany({ companyId: context.company.id, agentVersion: context.agent.version })
   const responder = createResponder({ model: null, budget: config.budget })
-  const directory: CallDirectory = new InMemoryCallDirectory({ maxCalls: MAX_CALLS })
   const service = new CallService({
     clock,
     logger,
@@ -110,18 +114,19 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     observer: {
       callStarted: (companyId, callSid) => {
         metrics.callStarted()
-        events.publish(companyId, { kind: 'call.started', at: clock.wallTime().toISOString(), callSid, data: {} })
+        seat.publish(companyId, { kind: 'call.started', at: clock.wallTime().toISOString(), callSid, data: {} })
       },
       callEnded: (companyId, callSid, outcome, facts) => {
         metrics.callEnded(outcome, facts.durationSeconds, facts.lostFrameCount)
-        events.publish(companyId, { kind: 'call.ended', at: clock.wallTime().toISOString(), callSid, data: { outcome, ...facts } })
+        seat.publish(companyId, { kind: 'call.ended', at: clock.wallTime().toISOString(), callSid, data: { outcome, ...facts } })
       },
       turnFinished: (companyId, callSid, turn) => {
         metrics.turnFinished(turn)
-        events.publish(companyId, { kind: 'turn.finished', at: clock.wallTime().toISOString(), callSid, data: { ...turn } })
+        seat.publish(companyId, { kind: 'turn.finished', at: clock.wallTime().toISOString(), callSid, data: { ...turn } })
       },
     },
     directory,
+    overload: () => load.overload,
     conversation: {
       voiceActivity,
       transcriber,
@@ -145,20 +150,20 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
   const app = buildServer({
     logger,
     readiness,
-    metrics: async () => ({ contentType: metrics.contentType, body: await metrics.text() }),
+    metrics: async () => ({ contentType: metrics.contentType, body: await (seat.metricsOfAll ?? metrics.text)() }),
     callRecord: async (callSid) => {
       const companyId = await directory.companyOf(callSid, scope.signal)
       if (companyId === null) return null
       const call = await store.calls.get(companyId, callSid)
       return call === null ? null : { call, turns: await store.calls.turns(companyId, callSid) }
     },
-    stats: () => ({ liveCalls: service.registry.liveCount, recogniser: transcriber.stats, voiceActivity: voiceActivity.stats, ...process.memoryUsage() }),
+    stats: () => ({ worker: place.place, pid: process.pid, load: { ...load.last, overload: load.overload }, liveCalls: service.registry.liveCount, recogniser: transcriber.stats, voiceActivity: voiceActivity.stats, ...process.memoryUsage() }),
   })
   const telephony = await registerTelephony(app, {
     clock,
     logger,
     handler: service,
-    mediaTokens: new InMemoryMediaTokens(clock),
+    mediaTokens: seat.mediaTokens,
     publicBaseUrl: () => listeningAt,
     twilioAuthToken: config.twilio?.authToken.reveal() ?? null,
     twilioAccountSid: config.twilio?.accountSid ?? null,
@@ -199,6 +204,8 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     directory,
     events,
     readiness,
+    isFirst: seat.isFirst,
+    saved: seat.saved,
     warm: (companyId) =>
       void warmCompany(companyId).catch((error: unknown) => {
         // A company that was just made has no agent yet, one that was deleted has nothing at all.
@@ -215,6 +222,7 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
     ).catch((error: unknown) => logger.error({ error: String(error) }, 'retention stopped'))
   }
 
+  seat.onSavedElsewhere((companyId) => admin.savedElsewhere(companyId))
   let stopping: Promise<void> | null = null
   const stop = async (): Promise<void> => {
     readiness.drain()
@@ -241,10 +249,15 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
       // The voice speaks the first lines while the recogniser still loads: two cores, two jobs.
       const ears = Promise.all([transcriber.warm(scope.signal), voiceActivity.warm(scope.signal)])
       const voice = synthesizer.warm(scope.signal)
-      if (config.demoCompanies) await seedCompanies(store, demoCompanies(), scope.signal)
-      await app.listen({ host: config.server.host, port: config.server.port })
-      const { port } = app.server.address() as AddressInfo
-      listeningAt = publicBaseUrl(config, port)
+      if (config.demoCompanies && seat.isFirst) await seedCompanies(store, demoCompanies(), scope.signal)
+      const listen = async (): Promise<number> => {
+        await app.listen({ host: config.server.host, port: config.server.port })
+        const { port } = app.server.address() as AddressInfo
+        listeningAt = publicBaseUrl(config, port)
+        return port
+      }
+      // The first process says on /readyz that it is starting; one that joins a running server takes its first call when it can.
+      let port = seat.isFirst ? await listen() : null
       const companies = await store.companies.list({ after: null, limit: 100 }, scope.signal)
       await voice
       await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id)))
@@ -252,8 +265,11 @@ export async function createPlatform(config: Config, logger: Logger): Promise<Pl
       logger.info({ decoder: transcriber.stats.decoder }, 'recogniser ready')
       await admin.start()
       readiness.ready()
+      port ??= await listen()
+      await seat.ready()
+      void load.watch(clock, scope.signal)
       startEmbedder()
-      keepOnlyWhatIsWanted()
+      if (seat.isFirst) keepOnlyWhatIsWanted()
       return { port, publicBaseUrl: listeningAt }
     },
     stop: () => (stopping ??= stop()),

@@ -53,6 +53,8 @@ export type CallServiceDeps = Readonly<{
   calls: CallRepository
   /** Shared with the other processes that answer calls. */
   directory: CallDirectory
+  /** What this process has too much of; null: it has room. */
+  overload?: () => string | null
   recordLearning: (companyId: string, learning: LearningRecord) => Promise<void>
   observer: CallObserver
   conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
@@ -81,8 +83,9 @@ export class CallService implements CallHandler {
     if (company.status === 'forward' && company.forwardToE164 !== null) {
       return { kind: 'forward', companyId: company.id, phoneNumberE164: company.forwardToE164, message: company.statusMessage }
     }
+    const overload = this.#deps.overload?.() ?? null
     const spent = (await this.#deps.directory.minutesOn(company.id, this.#day(), signal)) >= company.limits.minutesPerDay
-    const admission = spent ? 'day-full' : await this.#deps.directory.admit(company.id, call.callSid, company.limits.concurrentCalls, signal)
+    const admission = overload !== null ? overload : spent ? 'day-full' : await this.#deps.directory.admit(company.id, call.callSid, company.limits.concurrentCalls, signal)
     if (admission !== 'admitted') {
       this.#deps.logger.warn({ companyId: company.id, callSid: call.callSid, admission }, 'call refused')
       const message = 'All our lines are busy right now. Please call back in a few minutes.'

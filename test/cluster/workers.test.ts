@@ -1,0 +1,56 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { SystemClock } from '../../src/core/clock.ts'
+import { loadScript } from '../../src/load/call-script.ts'
+import { fetchServerCall } from '../../src/load/turn-records.ts'
+import { startServer } from '../../src/load/server-process.ts'
+import { placeCall } from '../../src/load/simulated-caller.ts'
+import { SocketTransport } from '../../src/load/socket-transport.ts'
+
+const RECORDINGS = join(import.meta.dirname, '../../media/calls')
+const clock = new SystemClock()
+const never = new AbortController().signal
+
+type Stats = Readonly<{ worker: number; pid: number; liveCalls: number }>
+
+/** Each process that answers on the port, asked on connections of their own. */
+async function workersOf(url: string, count: number): Promise<readonly Stats[]> {
+  const found = new Map<number, Stats>()
+  for (let tries = 0; tries < 200 && found.size < count; tries++) {
+    const response = await fetch(new URL('/internal/stats', url), { headers: { connection: 'close' } })
+    const stats = (await response.json()) as Stats
+    found.set(stats.worker, stats)
+    await clock.sleep(50)
+  }
+  return [...found.values()]
+}
+
+t.setTimeout(120_000)
+
+t.test('two worker processes on one port: one is killed in the middle of a call, and the caller goes on with the other', async (t) => {
+  const server = await startServer(clock, { environment: { WORKERS: '2', SHUTDOWN_GRACE_SECONDS: '1' } }, never)
+  t.teardown(() => server.stop(never))
+  t.equal((await workersOf(server.url, 2)).length, 2, 'both take requests')
+
+  const script = await loadScript(RECORDINGS, 'long-pause')
+  const dialledAt = clock.now()
+  const calling = placeCall({ clock, transport: new SocketTransport(clock, null), target: server.url, script }, never)
+  let victim: Stats | undefined
+  while (victim === undefined) victim = (await workersOf(server.url, 2)).find((worker) => worker.liveCalls > 0)
+  process.kill(victim.pid, 'SIGKILL')
+  const killedAt = clock.now()
+  const evidence = await calling
+
+  t.equal(evidence.verbs.filter((verb) => verb.verb === 'connect-stream').length, 2, 'the carrier brought the call back')
+  t.not(evidence.end, 'failed')
+  const records = await fetchServerCall(clock, server.url, evidence.callSid, never)
+  const resumed = records?.turns.filter((turn) => turn.delivered.includes('cut off')) ?? []
+  t.equal(resumed.length, 1, `said once that the call was cut off: ${JSON.stringify(records?.turns.map((turn) => turn.delivered))}`)
+  // The call's clock begins with its first stream, a few milliseconds after the webhook was answered.
+  const killedMs = killedAt - dialledAt - evidence.answeredInMs
+  const backMs = evidence.arrivals.find(({ atMs }) => atMs > killedMs + 100)?.atMs ?? Infinity
+  t.ok(backMs - killedMs < 3000, `heard again ${Math.round(backMs - killedMs)} ms after the kill`)
+
+  const metrics = await (await fetch(new URL('/metrics', server.url))).text()
+  t.match(metrics, /clientsvia_calls_total/, 'the numbers of all processes in one place')
+})
