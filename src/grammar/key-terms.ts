@@ -1,0 +1,27 @@
+import type { Expectation, SlotShape } from '../core/expectation.ts'
+
+/** Deepgram takes about 500 tokens of key terms; a hundred short ones stay below that. */
+const MOST_TERMS = 100
+
+/**
+ * Terms a cloud recogniser should be told to listen for: what answers the question first, then the company's own vocabulary. In order of use,
+ * no term twice.
+ */
+export function keyTerms(expectation: Expectation, vocabulary: readonly string[]): string[] {
+  const terms = new Map<string, string>()
+  const add = (term: string): void => {
+    const trimmed = term.trim()
+    const key = trimmed.toLowerCase()
+    if (trimmed !== '' && !terms.has(key)) terms.set(key, trimmed)
+  }
+  for (const shape of shapesOf(expectation)) if (shape.kind === 'choice') for (const option of shape.options) for (const phrase of [option.value, ...option.aliases]) add(phrase)
+  for (const term of vocabulary) add(term)
+  return [...terms.values()].slice(0, MOST_TERMS)
+}
+
+function shapesOf(expectation: Expectation): readonly SlotShape[] {
+  if (expectation.kind === 'open') return []
+  if (expectation.kind !== 'form') return [expectation]
+  const asked = expectation.slots.filter((slot) => slot.id === expectation.asked)
+  return [...asked, ...expectation.slots.filter((slot) => slot.id !== expectation.asked)].map((slot) => slot.shape)
+}

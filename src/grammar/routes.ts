@@ -1,0 +1,97 @@
+import { soundDistance } from './likeness.ts'
+import type { Arc, WordGrammar } from './word-grammar.ts'
+
+/** From one word to the next: the wordless steps that are taken on the way, where they matter, and the word. */
+export type Route = Readonly<{ steps: readonly Arc[]; cost: number; word: Arc }>
+export type Routes = Readonly<{ byWord: ReadonlyMap<string, readonly Route[]>; any: readonly Route[]; toAccept: readonly Readonly<{ steps: readonly Arc[]; cost: number }>[] }>
+/** A word of the grammar that a heard word may stand for. */
+export type Likely = Readonly<{ word: string; cost: number }>
+
+/** A grammar made ready for reading text: from each state, what can be said next. Worked out as it is needed and kept. */
+export class GrammarRoutes {
+  readonly grammar: WordGrammar
+  readonly #routes = new Map<number, Routes>()
+  readonly #vocabulary: readonly string[]
+  readonly #known: ReadonlySet<string>
+  readonly #likely = new Map<string, readonly Likely[]>()
+
+  constructor(grammar: WordGrammar) {
+    this.grammar = grammar
+    this.#known = new Set(grammar.arcs.flatMap((arcs) => arcs.flatMap((arc) => (arc.word === undefined ? [] : [arc.word]))))
+    this.#vocabulary = [...this.#known].filter((word) => word.length >= 3 && !EXACT.has(word) && /^[a-z']+$/.test(word))
+  }
+
+  from(state: number): Routes {
+    let routes = this.#routes.get(state)
+    if (routes === undefined) {
+      routes = this.#explore(state)
+      this.#routes.set(state, routes)
+    }
+    return routes
+  }
+
+  /** The word itself where the grammar has it, and words that sound like it. `strict` for words put together from two. */
+  likely(heard: string, strict: boolean): readonly Likely[] {
+    const key = strict ? `+${heard}` : heard
+    let found = this.#likely.get(key)
+    if (found === undefined) {
+      found = this.#alike(heard, strict ? STRICT_SHARE : LIKENESS_SHARE)
+      if (this.#likely.size >= MOST_LIKELY_KEPT) this.#likely.clear()
+      this.#likely.set(key, found)
+    }
+    return found
+  }
+
+  #alike(heard: string, share: number): Likely[] {
+    const found: Likely[] = this.#known.has(heard) ? [{ word: heard, cost: 0 }] : []
+    if (heard.length < 3 || !/^[a-z']+$/.test(heard)) return found
+    for (const word of this.#vocabulary) {
+      if (word === heard || Math.abs(word.length - heard.length) > 3) continue
+      if (ENDINGS.some((ending) => heard === word + ending || word === heard + ending)) {
+        found.push({ word, cost: ENDING_COST })
+        continue
+      }
+      const distance = soundDistance(heard, word)
+      if (distance <= Math.min(heard.length, word.length) * share) found.push({ word, cost: Math.max(LEAST_LIKENESS_COST, distance * LIKENESS_COST) })
+    }
+    return found
+  }
+
+  #explore(from: number): Routes {
+    const byWord = new Map<string, Route[]>()
+    const any: Route[] = []
+    const toAccept: { steps: readonly Arc[]; cost: number }[] = []
+    const seen = new Set<string>()
+    const visit = (state: number, steps: readonly Arc[], cost: number): void => {
+      const key = `${state}|${steps.map((step) => `${step.begins ?? ''}${step.value ?? ''}${step.again ?? ''}${step.ends ?? ''}`).join('/')}`
+      if (seen.has(key)) return
+      seen.add(key)
+      if (state === this.grammar.accept) toAccept.push({ steps, cost })
+      for (const arc of this.grammar.arcs[state] as readonly Arc[]) {
+        if (arc.any === true) any.push({ steps, cost, word: arc })
+        else if (arc.word !== undefined) {
+          const routes = byWord.get(arc.word)
+          const route = { steps, cost: cost + (arc.cost ?? 0), word: arc }
+          if (routes === undefined) byWord.set(arc.word, [route])
+          else routes.push(route)
+        } else visit(arc.to, arc.begins !== undefined || arc.ends === true ? [...steps, arc] : steps, cost + (arc.cost ?? 0))
+      }
+    }
+    visit(from, [], 0)
+    return { byWord, any, toAccept }
+  }
+}
+
+/** Two and a half letters of ten may be wrong; fewer where the word itself was put together. */
+const LIKENESS_SHARE = 0.27
+const STRICT_SHARE = 0.15
+const LIKENESS_COST = 0.5
+const LEAST_LIKENESS_COST = 0.15
+/** "coffees", "ice coffee". */
+const ENDINGS: readonly string[] = ['s', 'd', 'ed']
+const ENDING_COST = 0.1
+const MOST_LIKELY_KEPT = 5000
+/** Number words and short ones must be right: their neighbours mean something else. */
+const EXACT: ReadonlySet<string> = new Set(
+  'one two six ten may yes nah the and for can get not let its you out any day now asap how say who why was are did bit lot zero four five nine seven eight three first third fourth fifth sixth march june july noon night with have some make that this what want need like just please hundred thousand right'.split(' '),
+)
