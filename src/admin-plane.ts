@@ -8,6 +8,8 @@ import { oidcRoutes } from './admin/oidc-routes.ts'
 import { registerAdmin, type Resources } from './admin/pipeline.ts'
 import { adminResources } from './admin/resources.ts'
 import { userRoutes } from './admin/user-routes.ts'
+import type { RecordingStore } from './call/recording.ts'
+import { deleteOrphans, recordingStore } from './call/recording-upkeep.ts'
 import { callStore, knowledgeStore } from './call/erasure.ts'
 import type { CallDirectory } from './call/call-directory.ts'
 import type { Config, Secret } from './config.ts'
@@ -42,6 +44,7 @@ export type AdminPlaneDeps = Readonly<{
   responder: Responder
   directory: CallDirectory
   events: EventBus
+  recordings: RecordingStore
   readiness: Readiness
   /** Of the processes that share the store: the one that makes the first owner and sweeps. */
   isFirst: boolean
@@ -113,7 +116,8 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     },
     live: deps.directory,
     events: deps.events,
-    stores: [callStore(store.calls), knowledgeStore(store.knowledge)],
+    recordings: deps.recordings,
+    stores: [callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge)],
     secrets: new CompanySecrets(
       store.documents,
       masterKeys.map(({ kid, secret }) => ({ id: kid, secret })),
@@ -140,6 +144,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     while (!scope.ended) {
       await clock.sleep(SWEEP_EVERY_MS, scope.signal)
       await security.sessions.sweep()
+      await deleteOrphans(deps.recordings, (companyId, signal) => known.exists(companyId, signal), scope.signal)
     }
   }
   return {
@@ -149,7 +154,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
       const first = await security.users.ensureFirstOwner({ email: admin.ownerEmail, password: admin.ownerPassword?.reveal() ?? null }, scope.signal)
       if (first?.generatedPassword) deps.print(`The owner is ${first.user.email}, with the password ${first.generatedPassword} (shown once; ADMIN_EMAIL and ADMIN_PASSWORD choose others)`)
       void sweep().catch((error: unknown) => {
-        if (!scope.ended) logger.error({ error: String(error) }, 'sessions not swept')
+        if (!scope.ended) logger.error({ error: String(error) }, 'sessions and recordings not swept')
       })
     },
     close: async () => {

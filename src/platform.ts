@@ -5,6 +5,8 @@ import type { FastifyInstance } from 'fastify'
 import { addAdminPlane } from './admin-plane.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { CallService } from './call/call-service.ts'
+import { RECORDING_LINES } from './call/recording-notice.ts'
+import { expiredRecordings } from './call/recording-upkeep.ts'
 import { keepRetention } from './call/retention.ts'
 import { ONLY_PROCESS, takeSeat, type Place } from './cluster/seat.ts'
 import { shareMetrics } from './cluster/worker-metrics.ts'
@@ -27,6 +29,7 @@ import { toSpeakable } from './response/quality.ts'
 import { FileVectorStore } from './response/vector-store.ts'
 import { buildServer, Readiness } from './server.ts'
 import { openEmbeddedStore } from './storage/embedded-store.ts'
+import { RecordingFiles } from './storage/recording-files.ts'
 import { seedCompanies } from './storage/seed.ts'
 import { EmbeddedSynthesizer } from './synthesis/embedded-synthesizer.ts'
 import { PhraseCache } from './synthesis/phrase-cache.ts'
@@ -87,6 +90,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     dataDir: config.dataDir,
     onProblem: (problem) => logger.error({ problem }, 'stored document cannot be read'),
   })
+  const recordings = new RecordingFiles(join(config.dataDir, 'recordings'))
 
   const contexts = new CachedCompanyContext({
     clock,
@@ -107,6 +111,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     contexts,
     findCompanyByNumber: (number, signal) => store.companies.findByPhoneNumber(number, signal),
     calls: store.calls,
+    recordings: { store: recordings, speakable },
     recordLearning: async (companyId, learning) => {
       if (learning.entryId === null) return
       await store.knowledge.recordUse(companyId, learning.entryId, { at: clock.wallTime().toISOString(), success: !learning.gap })
@@ -178,7 +183,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const warmCompany = async (companyId: string): Promise<void> => {
     const context = await contexts.load(companyId, scope.signal)
     const voice = { id: context.agent.voice.id, speed: context.agent.voice.speed }
-    const texts = phrasesToWarm(context, clock.wallTime())
+    const texts = [...recordingPhrases(context.company), ...phrasesToWarm(context, clock.wallTime())]
     await voiceOf(context).warm(texts.slice(0, PHRASES_BEFORE_READY), voice, scope.signal)
     const warmTheRest = async (): Promise<void> => {
       await answering
@@ -203,6 +208,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     responder,
     directory,
     events,
+    recordings,
     readiness,
     isFirst: seat.isFirst,
     saved: seat.saved,
@@ -216,7 +222,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const keepOnlyWhatIsWanted = (): void => {
     const onFailure = (companyId: string, error: unknown): void => logger.error({ companyId, error: String(error) }, 'retention not kept')
     void keepRetention(
-      { clock, companies: store.companies, calls: store.calls, audio: null, onFailure },
+      { clock, companies: store.companies, calls: store.calls, audio: expiredRecordings(recordings), onFailure },
       (swept) => logger.info({ ...swept }, 'retention kept'),
       scope.signal,
     ).catch((error: unknown) => logger.error({ error: String(error) }, 'retention stopped'))
@@ -274,6 +280,11 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     },
     stop: () => (stopping ??= stop()),
   }
+}
+
+/** What is said about recording comes before the greeting: it has to be ready first. */
+function recordingPhrases({ recording }: CompanyContext['company']): readonly SpeakableText[] {
+  return recording.mode === 'off' ? [] : [speakable(recording.notice), ...RECORDING_LINES]
 }
 
 /** An admin's line as a voice may say it; a line that is nothing but markup falls back to an honest apology. */

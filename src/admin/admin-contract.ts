@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { CallDirectory } from '../call/call-directory.ts'
 import type { CallRepository } from '../call/call-record.ts'
+import type { RecordingStore } from '../call/recording.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import type { EventBus } from '../observability/event-bus.ts'
 import type { CompanyContextSource } from '../response/company-context.ts'
@@ -25,6 +26,8 @@ export type AdminPorts = Readonly<{
   /** Calls that are going on, in whichever process. */
   live: Pick<CallDirectory, 'live' | 'end'>
   events: EventBus
+  /** Null where this server keeps none. */
+  recordings: RecordingStore | null
   /** Everything that may hold a caller's number or words; erasing one empties all. */
   stores: readonly PersonalStore[]
   /** Null where no master key is configured: then secrets cannot be kept. */

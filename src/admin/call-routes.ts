@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { CallRecord } from '../call/call-record.ts'
+import type { Recording } from '../call/recording.ts'
 import { explainCall } from '../call/explain.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { STAGES } from '../core/latency-budget.ts'
@@ -10,6 +11,7 @@ import { companyParams, companyRoute, type AdminPorts } from './admin-contract.t
 import { callBundleSchema, callViewSchema, outcomeSchema, turnViewSchema } from './call-views.ts'
 import { pageOf, pageQuery, pageReply, pageReplySchema } from './conventions.ts'
 import type { AdminDeps, Resources } from './pipeline.ts'
+import { recordingView, recordingViewSchema } from './recording-routes.ts'
 import { found, type RouteInput } from './route.ts'
 
 const TAG = 'Calls'
@@ -17,6 +19,8 @@ const BASE = '/companies/:companyId/calls'
 const callParams = companyParams.extend({ callSid: z.string().min(1).max(64) })
 /** Gaps of one call: a caller asks a few dozen questions at most. */
 const GAPS_PAGE = 200
+/** A stream that breaks is connected again a few times, not dozens of times. */
+const RECORDINGS_PAGE = 20
 
 export function callRoutes(ports: AdminPorts): Resources {
   return (api, deps) => {
@@ -73,13 +77,13 @@ function oneCall(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
   companyRoute(api, deps, {
     method: 'GET', path: `${BASE}/:callSid`, permission: 'transcripts:read', audit: null, tag: TAG,
     summary: 'One call with its turns: what was said, from which source, and where the time went. Who reads it is in the audit log',
-    params: callParams, replies: { 200: z.object({ call: callViewSchema, turns: z.array(turnViewSchema) }) },
+    params: callParams, replies: { 200: z.object({ call: callViewSchema, turns: z.array(turnViewSchema), recordings: z.array(recordingViewSchema) }) },
     handler: async (input) => {
       const { companyId, params, principal, signal } = input
       const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
       const turns = await ports.calls.turns(companyId, params.callSid, signal)
       await auditRead(deps, input, 'compliance.transcript_viewed', `call/${params.callSid}`)
-      return { status: 200, body: { call: shown(call, principal), turns } }
+      return { status: 200, body: { call: shown(call, principal), turns, recordings: (await recordingsOf(ports, companyId, params.callSid, signal)).map(recordingView) } }
     },
   })
 
@@ -99,6 +103,7 @@ function oneCall(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
             causes: z.array(z.object({ stage: z.enum(STAGES), ms: z.number(), outcome: z.string(), because: z.string() })),
             stalled: z.boolean(),
             overBudgetMs: z.number(),
+            recording: z.object({ id: z.string(), atMs: z.number() }).nullable(),
           }),
         ),
         lostFrameCount: z.int(),
@@ -107,7 +112,8 @@ function oneCall(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
     },
     handler: async ({ companyId, params, signal }) => {
       const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
-      return { status: 200, body: explainCall(call, await ports.calls.turns(companyId, params.callSid, signal)) }
+      const [turns, recordings] = await Promise.all([ports.calls.turns(companyId, params.callSid, signal), recordingsOf(ports, companyId, params.callSid, signal)])
+      return { status: 200, body: explainCall(call, turns, recordings) }
     },
   })
 }
@@ -132,15 +138,22 @@ function takeOut(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
   })
 
   companyRoute(api, deps, {
-    method: 'DELETE', path: `${BASE}/:callSid`, permission: 'data:erase', audit: 'call.delete', tag: TAG, summary: 'Delete one call with its turns and gaps',
+    method: 'DELETE', path: `${BASE}/:callSid`, permission: 'data:erase', audit: 'call.delete', tag: TAG, summary: 'Delete one call with its turns, gaps and recordings',
     params: callParams, replies: { 204: z.undefined() },
     handler: async ({ companyId, params, state, signal }) => {
       state.auditTarget = `call/${params.callSid}`
       if ((await ports.live.live(companyId, signal)).some((call) => call.callSid === params.callSid)) throw new ClientsViaError('CONFLICT', 'the call is going on: hang up first')
+      const recorded = await recordingsOf(ports, companyId, params.callSid, signal)
+      for (const recording of recorded) await ports.recordings?.delete(companyId, recording.id)
       if (!(await ports.calls.deleteCall(companyId, params.callSid, signal))) throw new ClientsViaError('NOT_FOUND', 'no such call')
       return { status: 204 }
     },
   })
+}
+
+/** Of one call: one for each time its stream was connected. */
+async function recordingsOf(ports: AdminPorts, companyId: string, callSid: string, signal: AbortSignal): Promise<readonly Recording[]> {
+  return ports.recordings === null ? [] : ports.recordings.list(companyId, { before: null, limit: RECORDINGS_PAGE, callSid }, signal)
 }
 
 /** Who may not read transcripts sees that somebody called, not who. */

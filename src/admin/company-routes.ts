@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
+import { deleteRecordings } from '../call/recording.ts'
 import { uuidv7 } from '../core/ids.ts'
 import { PLATFORM } from '../security/roles.ts'
 import { checkCompany } from '../tenancy/company-check.ts'
@@ -82,10 +83,11 @@ function oneCompany(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): v
 
   companyRoute(api, deps, {
     method: 'DELETE', path: base, permission: 'companies:delete', audit: 'company.delete', tag: TAG,
-    summary: 'Delete a company with its agents, knowledge and calls', params: companyParams, replies: { 204: z.undefined() },
+    summary: 'Delete a company with its agents, knowledge, calls and recordings', params: companyParams, replies: { 204: z.undefined() },
     handler: async ({ companyId, state, signal }) => {
       state.auditTarget = `company/${companyId}`
       await ports.companies.delete(companyId, signal)
+      if (ports.recordings !== null) await deleteRecordings(ports.recordings, companyId, {}, signal)
       ports.saved(companyId)
       return { status: 204 }
     },

@@ -59,7 +59,7 @@ export function operationOf<P extends z.ZodType, Q extends z.ZodType, B extends 
 }
 
 /** Every status that the pipeline or the conventions may answer this route with. */
-function problemStatuses(spec: Readonly<{ method: string; path: string; permission: string; body?: unknown; replay?: string }>): readonly number[] {
+function problemStatuses(spec: Readonly<{ method: string; path: string; permission: string; body?: unknown; replay?: string; alsoRefuses?: readonly number[] }>): readonly number[] {
   const signedIn = spec.permission !== 'public'
   const statuses = [400, 403, 429, 500, 503]
   if (signedIn || spec.path.startsWith('/auth')) statuses.push(401)
@@ -67,7 +67,7 @@ function problemStatuses(spec: Readonly<{ method: string; path: string; permissi
   if (spec.method !== 'GET') statuses.push(409, 413, 415)
   if (spec.method === 'POST' && signedIn) statuses.push(422)
   if (spec.method === 'PATCH' || spec.method === 'PUT') statuses.push(412, 428)
-  return statuses.sort((a, b) => a - b)
+  return [...statuses, ...(spec.alsoRefuses ?? [])].sort((a, b) => a - b)
 }
 
 function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
@@ -111,6 +111,7 @@ const PROBLEM_TEXTS = new Map([
   [412, 'Changed since it was read'],
   [413, 'Body too large'],
   [415, 'Body is not JSON'],
+  [416, 'The range begins after the end'],
   [422, 'Idempotency-Key used with another body'],
   [428, 'If-Match is missing'],
   [429, 'Too many requests; see Retry-After'],

@@ -8,6 +8,7 @@ import { gapRoutes } from './gap-routes.ts'
 import { knowledgeRoutes } from './knowledge-routes.ts'
 import { knowledgeTransferRoutes } from './knowledge-transfer-routes.ts'
 import type { Resources } from './pipeline.ts'
+import { recordingRoutes } from './recording-routes.ts'
 import { secretRoutes } from './secret-routes.ts'
 import { transferTargetRoutes } from './transfer-target-routes.ts'
 import { tryRoutes } from './try-routes.ts'
@@ -23,6 +24,7 @@ export function adminResources(ports: AdminPorts): readonly Resources[] {
     tryRoutes(ports),
     transferTargetRoutes(ports),
     callRoutes(ports),
+    recordingRoutes(ports),
     erasureRoutes(ports),
     gapRoutes(ports),
     usageRoutes(ports),

@@ -34,6 +34,8 @@ export type RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   replies: Readonly<Record<number, z.ZodType>>
   /** Of the success replies; application/json unless told. */
   replyType?: string
+  /** Statuses that the handler answers with beside the usual ones, for the document. */
+  alsoRefuses?: readonly number[]
   /** 'never' for replies that hold a secret or are too large to be kept for sending again. */
   replay?: 'allowed' | 'never'
   /** Bytes; 64 KiB unless told. */

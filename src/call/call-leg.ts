@@ -4,8 +4,11 @@ import type { Instant } from '../core/clock.ts'
 export type LegEvent =
   | Readonly<{ kind: 'audio'; frame: AudioFrame }>
   | Readonly<{ kind: 'dtmf'; digit: string; at: Instant }>
-  /** A mark came back. `cleared`: it was pending when `clear()` was called, so its audio was not, or not wholly, heard. */
-  | Readonly<{ kind: 'mark'; name: string; cleared: boolean; at: Instant }>
+  /**
+   * A mark came back. `cleared`: it was pending when `clear()` was called, so its audio was not, or not wholly, heard. `assumed`: it did
+   * not come back; its audio must have been played by now.
+   */
+  | Readonly<{ kind: 'mark'; name: string; cleared: boolean; assumed?: true; at: Instant }>
 
 /** Who is calling whom, vouched for by the signed webhook, never by the stream itself. */
 export type CallStart = Readonly<{

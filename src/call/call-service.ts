@@ -4,14 +4,18 @@ import { isClientsViaError } from '../core/errors.ts'
 import { uuidv7 } from '../core/ids.ts'
 import { Scope } from '../core/scope.ts'
 import type { CompanyContextSource } from '../response/company-context.ts'
+import type { SpeakableText } from '../core/speakable-text.ts'
 import type { LearningRecord } from '../response/responder.ts'
 import type { Company } from '../tenancy/company.ts'
 import type { CallHandler, CallRouting, CarrierStatusUpdate, StreamStatusUpdate } from './call-handler.ts'
 import type { CallContinuation, CallLeg } from './call-leg.ts'
 import type { CallOutcome, CallRecord, CallRepository, TurnRecord } from './call-record.ts'
 import type { CallDirectory } from './call-directory.ts'
+import { CallRecorder } from './call-recorder.ts'
 import { CallRegistry } from './call-registry.ts'
 import { continuationOf } from './continuation-of.ts'
+import type { RecordingStore } from './recording.ts'
+import { recordingNotice, refusesRecording } from './recording-policy.ts'
 import { Conversation, type ConversationDeps, type ConversationEnd, type Exchange } from './conversation.ts'
 
 /** A stream that does not come within this time after the webhook gives its place back. */
@@ -55,6 +59,8 @@ export type CallServiceDeps = Readonly<{
   directory: CallDirectory
   /** What this process has too much of; null: it has room. */
   overload?: () => string | null
+  /** Null where this server keeps no recordings, whatever a company says. */
+  recordings?: Readonly<{ store: RecordingStore; speakable: (notice: string) => SpeakableText }> | null
   recordLearning: (companyId: string, learning: LearningRecord) => Promise<void>
   observer: CallObserver
   conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
@@ -129,11 +135,13 @@ export class CallService implements CallHandler {
     const { companyId, callSid } = leg.start
     const context = await this.#deps.contexts.load(companyId, scope.signal)
     const earlierTurns = leg.start.resumed ? await this.#earlierTurns(companyId, callSid, scope.signal) : []
-    const conversation = new Conversation(this.#conversationDeps(), leg, context, scope, {
+    const past = {
       exchanges: exchangesOf(earlierTurns),
       nextTurn: (earlierTurns.at(-1)?.turn ?? -1) + 1,
       returning: context.agent.greeting.returningCaller !== '' && (await this.#hasCalledBefore(leg, scope.signal)),
-    })
+    }
+    const recorder = this.#recorderFor(leg, context.company, past.exchanges)
+    const conversation = new Conversation(this.#conversationDeps(), leg, context, scope, past, recorder)
     this.#deps.observer.callStarted(companyId, callSid)
     this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, startedAt))
     let outcome: CallOutcome = 'failed'
@@ -144,6 +152,7 @@ export class CallService implements CallHandler {
       const durationSeconds = (this.#deps.clock.now() - answeredAt) / 1000
       this.#tell(callSid, this.#deps.directory.addSeconds(companyId, this.#day(), durationSeconds))
       this.#deps.observer.callEnded(companyId, callSid, outcome, { durationSeconds, lostFrameCount: leg.lostFrameCount })
+      if (recorder !== null) this.#write(callSid, recorder.close())
       await this.#settleWrites(callSid)
       await this.#finish(leg, outcome)
     }
@@ -190,6 +199,22 @@ export class CallService implements CallHandler {
     const error = `${update.streamSid} ${update.error}`
     if (call.streamErrors.includes(error)) return
     await this.#deps.calls.update(companyId, update.callSid, { streamErrors: [...call.streamErrors, error] }, signal)
+  }
+
+  /** A caller who did not want it before the stream broke does not want it now. */
+  #recorderFor(leg: CallLeg, company: Company, past: readonly Exchange[]): CallRecorder | null {
+    const recordings = this.#deps.recordings ?? null
+    const { companyId, callSid, from, to } = leg.start
+    const notice = recordings === null ? null : recordingNotice(company, leg.start)
+    if (recordings === null || notice === null) return null
+    if (past.some((exchange) => exchange.who === 'caller' && refusesRecording(exchange.text))) return null
+    return new CallRecorder({
+      clock: this.#deps.clock,
+      store: recordings.store,
+      call: { companyId, callSid, from, to },
+      notice: recordings.speakable(notice),
+      onFailure: (error) => this.#deps.logger.error({ companyId, callSid, error: String(error) }, 'recording stopped'),
+    })
   }
 
   #day(): string {

@@ -10,7 +10,7 @@ import type { Transcriber, TranscriberOptions, TranscriptEvent, TranscriptionSes
 import type { InterruptionDecision, InterruptionDetector, InterruptionSignal } from '../turn-taking/interruption.ts'
 import type { SpeechSignal, TurnDecision, TurnDetector } from '../turn-taking/turn-detector.ts'
 import type { CallLeg } from './call-leg.ts'
-import { NOTHING_SAID, redact, type RedactionState } from './redaction.ts'
+import { NOTHING_SAID, expectsPrivate, redact, type RedactionState } from './redaction.ts'
 
 /** Tells the caller's own voice from the agent's, coming back over the line. Media-clock milliseconds. */
 export interface EchoGuard {
@@ -40,6 +40,8 @@ export type EarListener = Readonly<{
   interruption: (decision: InterruptionDecision) => void
   /** The caller's utterance has new words. */
   words: (transcript: Heard) => void
+  /** The same, before anybody acts on them. `isPrivate`: a card, code or social security number is in them or likely to come; `fromMs`: where the utterance began. */
+  overheard?: (text: string, isPrivate: boolean, fromMs: number) => void
   /** Words of this utterance are missing and will not come. */
   lost: (utterance: number) => void
 }>
@@ -68,6 +70,8 @@ export class CallerEar {
   /** What earlier utterances make likely of digits in this one, and what this one adds once it is over. */
   #redaction: RedactionState = NOTHING_SAID
   #nextRedaction: RedactionState = NOTHING_SAID
+  /** Where sound that the current utterance may be made of began, on the media clock. */
+  #soundFromMs: number | null = null
   #wakeArmedForMs: number | null = null
   #lastTickAt = -Infinity
 
@@ -129,6 +133,7 @@ export class CallerEar {
     this.#session.endUtterance(atMs)
     this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false }
     this.#redaction = this.#nextRedaction
+    this.#soundFromMs = null
   }
 
   agentSent(mulaw: Uint8Array, heardAtMs: number): void {
@@ -167,6 +172,7 @@ export class CallerEar {
   #hint(decision: TurnDecision): void {
     switch (decision.kind) {
       case 'speech-started':
+        this.#soundFromMs ??= decision.firstVoicedMs
         this.#session.hint({ kind: 'speech-started', mediaMs: decision.firstVoicedMs })
         return
       case 'speech-paused':
@@ -222,8 +228,9 @@ export class CallerEar {
         return
       case 'transcript': {
         // Before anything else hears them: nobody behind this line ever sees a card number.
-        const { text, state } = redact(this.#deps.correct(event.text), this.#redaction)
+        const { text, state, found } = redact(this.#deps.correct(event.text), this.#redaction)
         this.#nextRedaction = state
+        this.#listener.overheard?.(text, found.length > 0 || expectsPrivate(state), this.#soundFromMs ?? this.#heard.audioEndMs)
         if (event.utterance !== this.#heard.utterance) {
           // Late words about an utterance that is over: the detectors are past it, a turn may still wait for them.
           this.#listener.words({ utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final })

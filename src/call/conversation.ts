@@ -14,10 +14,12 @@ import type { Transcriber } from '../transcription/transcriber.ts'
 import type { InterruptionDecision, InterruptionDetector } from '../turn-taking/interruption.ts'
 import type { TurnDecision, TurnDetector, TurnPreset } from '../turn-taking/turn-detector.ts'
 import type { CallLeg, LegEnd } from './call-leg.ts'
+import type { CallRecorder } from './call-recorder.ts'
 import type { TurnRecord } from './call-record.ts'
 import { CallerEar, type EarEvidence, type EchoGuard, type Heard } from './caller-ear.ts'
 import { KeyEntry } from './key-entry.ts'
 import type { WordsHeard } from './playout-position.ts'
+import { noticesBefore } from './recording-notice.ts'
 import { Reply, type ReplyEnd } from './reply.ts'
 import { TurnLog } from './turn-log.ts'
 
@@ -71,6 +73,9 @@ export type CallPast = Readonly<{
   returning: boolean
 }>
 
+/** Null: this call is not recorded. */
+export type Recorder = CallRecorder | null
+
 type PendingInput = TurnInput | Promise<TurnInput>
 type Commit = Extract<TurnDecision, { kind: 'commit' }>
 type Speculation = { readonly text: string; readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder }
@@ -93,6 +98,8 @@ export class Conversation {
   readonly #keys: KeyEntry
   readonly #quiet: OneShot
   readonly #ending: OneShot
+  readonly #recorder: Recorder
+  readonly #firstTurn: number
   #dialogue: DialogueState = INITIAL_DIALOGUE
   #expectation: Expectation = OPEN_EXPECTATION
   #turnCount: number
@@ -114,8 +121,10 @@ export class Conversation {
   #agentSilentAt: Instant
   #finalAction: CallAction | null = null
 
-  constructor(deps: ConversationDeps, leg: CallLeg, context: CompanyContext, parent: Scope, past: CallPast) {
+  constructor(deps: ConversationDeps, leg: CallLeg, context: CompanyContext, parent: Scope, past: CallPast, recorder: Recorder = null) {
     this.#deps = deps
+    this.#recorder = recorder
+    this.#firstTurn = past.nextTurn
     this.#leg = leg
     this.#context = context
     this.#scope = new Scope(parent)
@@ -151,6 +160,7 @@ export class Conversation {
         interruption: (decision) => this.#onInterruption(decision),
         words: (heard) => this.#onWords(heard),
         lost: (utterance) => this.#onLost(utterance),
+        ...(recorder === null ? {} : { overheard: (text: string, isPrivate: boolean, fromMs: number) => recorder.words(text, isPrivate, fromMs) }),
       },
       this.#scope,
       evidence === undefined ? null : (item) => evidence(context.company.id, leg.start.callSid, item),
@@ -166,13 +176,15 @@ export class Conversation {
         if (this.#scope.ended) break
         switch (event.kind) {
           case 'audio':
+            this.#recorder?.caller(event.frame)
             this.#ear.frame(event.frame)
             break
           case 'dtmf':
+            this.#recorder?.key(this.#leg.mediaNowMs())
             this.#onDigit(event.digit)
             break
           case 'mark':
-            this.#active?.reply.onMark(event.name, event.cleared)
+            this.#active?.reply.onMark(event.name, event.cleared, event.assumed)
             break
         }
       }
@@ -326,8 +338,14 @@ export class Conversation {
         wordsHeard: deps.wordsHeard,
         stallLines: this.#lines.stall,
         apology: this.#lines.apology,
-        onSent: (mulaw, heardAtMs) => this.#ear.agentSent(mulaw, heardAtMs),
+        onSent: (mulaw, heardAtMs) => {
+          this.#recorder?.agent(mulaw, heardAtMs)
+          this.#ear.agentSent(mulaw, heardAtMs)
+        },
         onAudible: () => this.#onAudible(reply),
+        onHeard: (source) => {
+          if (source === 'notice') this.#recorder?.noticeHeard(this.#leg.mediaNowMs())
+        },
       },
       scope,
       stages,
@@ -350,6 +368,9 @@ export class Conversation {
     onInput(input)
     if (scope.ended) return
     const now = this.#deps.clock.now()
+    const notices = noticesBefore(this.#recorder, input, turn - this.#firstTurn)
+    yield* notices.parts
+    if (notices.isWhole) return
     yield* this.#deps.responder.respond(
       {
         companyId: this.#context.company.id,
@@ -481,6 +502,7 @@ export class Conversation {
     this.#active = null
     this.#afterReply = null
     const { unplayedMs } = this.#leg.clear(this.#generation + 1)
+    this.#recorder?.cut(this.#leg.mediaNowMs())
     active.log.interruption = { atMs, heardMs: Math.max(0, active.reply.sentMs - unplayedMs), rule }
     this.#close(active, [], unplayedMs)
     this.#fallSilent()

@@ -1,5 +1,6 @@
 import type { StageName, StageOutcome } from '../core/latency-budget.ts'
 import type { CallRecord, TurnRecord } from './call-record.ts'
+import type { Recording } from './recording.ts'
 
 /** A pause of this length is where people begin to wonder whether they were heard. */
 export const SILENCE_WORTH_EXPLAINING_MS = 700
@@ -16,18 +17,31 @@ export type ExplainedSilence = Readonly<{
   causes: readonly SilenceCause[]
   stalled: boolean
   overBudgetMs: number
+  /** Where it can be heard; null where this moment was not recorded. */
+  recording: Readonly<{ id: string; atMs: number }> | null
 }>
 export type CallExplanation = Readonly<{ callSid: string; turns: number; silences: readonly ExplainedSilence[]; lostFrameCount: number; streamErrors: readonly string[] }>
 
 /** Why the caller had to wait, for every wait longer than `SILENCE_WORTH_EXPLAINING_MS`. From what was measured, nothing is guessed. */
-export function explainCall(call: CallRecord, turns: readonly TurnRecord[]): CallExplanation {
+export function explainCall(call: CallRecord, turns: readonly TurnRecord[], recordings: readonly Heard[] = []): CallExplanation {
   return {
     callSid: call.callSid,
     turns: turns.length,
-    silences: turns.filter(isLong).map(explain),
+    silences: turns.filter(isLong).map((turn) => ({ ...explain(turn), recording: placeOf(turn, recordings) })),
     lostFrameCount: call.lostFrameCount,
     streamErrors: call.streamErrors,
   }
+}
+
+type Heard = Pick<Recording, 'id' | 'startedAt' | 'durationMs'>
+
+/** The turn begins when its reply is due, which is where its silence is heard. */
+function placeOf(turn: TurnRecord, recordings: readonly Heard[]): ExplainedSilence['recording'] {
+  for (const { id, startedAt, durationMs } of recordings) {
+    const atMs = Date.parse(turn.startedAt) - Date.parse(startedAt)
+    if (atMs >= 0 && atMs <= durationMs) return { id, atMs }
+  }
+  return null
 }
 
 function isLong(turn: TurnRecord): boolean {
@@ -35,7 +49,7 @@ function isLong(turn: TurnRecord): boolean {
   return turn.gapMs > SILENCE_WORTH_EXPLAINING_MS
 }
 
-function explain(turn: TurnRecord): ExplainedSilence {
+function explain(turn: TurnRecord): Omit<ExplainedSilence, 'recording'> {
   const causes = turn.stages
     .map(({ stage, ms }): SilenceCause => {
       const outcome = turn.work.find((one) => one.stage === stage && one.outcome !== 'done')?.outcome ?? 'done'

@@ -64,6 +64,11 @@ export function redact(text: string, state: RedactionState = NOTHING_SAID): Reda
   }
 }
 
+/** Somebody has spoken of a card, a code or a social security number: its digits may come next. */
+export function expectsPrivate(state: RedactionState): boolean {
+  return state.cardTurns > 0 || state.codeTurns > 0 || state.socialTurns > 0
+}
+
 type Context = Readonly<{ card: boolean; code: boolean; social: boolean; phone: boolean; otherNumber: boolean; codeJustNamed: boolean; carried: string; chatty: boolean }>
 type Span = Readonly<{ start: number; end: number; kind: PrivateKind }>
 

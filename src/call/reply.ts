@@ -35,6 +35,8 @@ export type ReplyDeps = Readonly<{
   /** Every frame handed to the carrier, with the moment it will be heard, for the echo detector. */
   onSent: (mulaw: Uint8Array, heardAtMs: number) => void
   onAudible: (at: Instant) => void
+  /** The carrier says that this sentence was played to its end. */
+  onHeard?: (source: AnswerSource) => void
 }>
 
 type Sentence = {
@@ -94,7 +96,7 @@ export class Reply {
   }
   /** Something of the answer itself was said, not only that it will come. */
   get answered(): boolean {
-    return this.#spoken.some((sentence) => sentence.source !== 'stall')
+    return this.#spoken.some((sentence) => sentence.source !== 'stall' && sentence.source !== 'notice')
   }
   get stalled(): boolean {
     return this.#stallCount > 0
@@ -184,10 +186,11 @@ export class Reply {
   }
 
   /** A mark came back from the carrier. */
-  onMark(name: string, cleared: boolean): void {
+  onMark(name: string, cleared: boolean, assumed = false): void {
     const sentence = this.#sentences.find((candidate) => candidate.mark === name)
     if (sentence === undefined || cleared) return
     sentence.acknowledged = true
+    if (!assumed) this.#deps.onHeard?.(sentence.source)
     this.#notify()
   }
 

@@ -60,6 +60,8 @@ export type AnswerSource =
   | 'goodbye'
   | 'repeat'
   | 'stall'
+  /** That the call is recorded, and that it is not any more. */
+  | 'notice'
 
 export type CallAction =
   | Readonly<{ kind: 'hang-up'; reason: 'goodbye' | 'silence' | 'limit' | 'emergency' | 'spam' }>

@@ -18,6 +18,7 @@ const TABLE = {
   'calls:read': { roles: ['owner', 'admin', 'support', 'read_only'] },
   'calls:write': { roles: ['owner', 'admin'] },
   'transcripts:read': { roles: ['owner', 'admin', 'support'] },
+  'recordings:read': { roles: ['owner', 'admin', 'support'] },
   'bookings:read': { roles: ['owner', 'admin', 'support', 'read_only'] },
   'bookings:write': { roles: ['owner', 'admin'] },
   'usage:read': { roles: ['owner', 'admin', 'support', 'read_only'] },

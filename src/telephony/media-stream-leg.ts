@@ -238,18 +238,18 @@ export class MediaStreamLeg implements CallLeg {
     }
   }
 
-  #settleMark(name: string): void {
+  #settleMark(name: string, how: Readonly<{ assumed?: true }> = {}): void {
     const pending = this.#marks.get(name)
     if (pending === undefined) return
     this.#marks.delete(name)
-    this.#push({ kind: 'mark', name, cleared: pending.cleared, at: this.#clock.now() })
+    this.#push({ kind: 'mark', name, cleared: pending.cleared, ...how, at: this.#clock.now() })
     pending.scope.end(new ScopeEnded())
   }
 
   async #expireMark(name: string, signal: AbortSignal): Promise<void> {
     if (!(await slept(this.#clock, this.bufferedMs + MARK_GRACE_MS, signal))) return
     this.#count('mark-echo-missing')
-    this.#settleMark(name)
+    this.#settleMark(name, { assumed: true })
   }
 
   async #waitForConsumer(signal: AbortSignal): Promise<void> {

@@ -16,6 +16,9 @@ export function checkCompany(input: unknown): Company {
   for (const [index, number] of company.phoneNumbers.entries()) checkNumber(`phoneNumbers.${index}`, number)
   if (company.forwardToE164 !== null) checkDestination('forwardToE164', company.forwardToE164)
   if (company.status === 'forward' && company.forwardToE164 === null) refuse('forwardToE164', 'is needed while the status is "forward"')
+  if (company.recording.mode !== 'off' && company.retention.audioDays === 0) {
+    refuse('retention.audioDays', 'must be at least 1 while calls are recorded: with 0 every recording would be deleted at once')
+  }
   const ids = new Set<string>()
   for (const [index, target] of company.transferTargets.entries()) {
     if (ids.has(target.id)) refuse(`transferTargets.${index}.id`, `"${target.id}" is taken`)

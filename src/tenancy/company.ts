@@ -63,6 +63,15 @@ export const companySchema = z.strictObject({
   vocabulary: z.array(z.string().min(1).max(60)).max(300).default([]),
   /** What the recogniser tends to hear -> what was meant. */
   mishearings: z.record(z.string().min(1).max(60), z.string().min(1).max(60)).default({}),
+  /** Calls are recorded only where this says so, and only once the caller has heard the notice to its end. */
+  recording: z
+    .strictObject({
+      mode: z.enum(['off', 'announce']).default('off'),
+      /** Of calls with a number of a state where everybody on the line has to agree, or of no known place. */
+      allPartyStates: z.enum(['announce', 'do-not-record']).default('announce'),
+      notice: z.string().min(10).max(300).default('This call may be recorded. Just say so if you would rather not be.'),
+    })
+    .prefault({}),
   retention: z
     .strictObject({
       audioDays: z.int().min(0).max(3650).default(0),

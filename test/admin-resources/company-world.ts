@@ -4,6 +4,7 @@ import { KnownCompanies } from '../../src/admin/known-companies.ts'
 import { adminResources } from '../../src/admin/resources.ts'
 import type { LiveCallFacts } from '../../src/call/call-directory.ts'
 import { callStore, knowledgeStore } from '../../src/call/erasure.ts'
+import { recordingStore } from '../../src/call/recording-upkeep.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { EventBus } from '../../src/observability/event-bus.ts'
 import { CachedCompanyContext } from '../../src/response/company-context-source.ts'
@@ -15,6 +16,7 @@ import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
 import { makeRepositories, type EmbeddedRepositories } from '../../src/storage/embedded-repositories.ts'
 import { openWorld, type World } from '../admin/admin-app.ts'
 import { agent, call, company, entry, gap, turn } from '../storage/fixtures.ts'
+import { MemoryRecordings } from '../support/memory-recordings.ts'
 
 /** Facts that only their own company may ever say. */
 export const CANARIES = { 'polar-bay': 'glacierfox', 'harbor-lane': 'molarwhale' } as const
@@ -28,6 +30,7 @@ type HeldCall = LiveCallFacts & Readonly<{ hangUp: () => void }>
 export type CompanyWorld = World &
   Readonly<{
     repositories: EmbeddedRepositories
+    recordings: MemoryRecordings
     ports: AdminPorts
     live: Map<string, HeldCall[]>
     savedCompanies: string[]
@@ -49,8 +52,9 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   const known = new KnownCompanies(repositories.companies, new SystemClock())
   const live = new Map<string, HeldCall[]>()
   const savedCompanies: string[] = []
+  const recordings = new MemoryRecordings()
   const secrets = new CompanySecrets(repositories.documents, [{ id: 'm1', secret: new Uint8Array(32).fill(7) }], new SystemClock())
-  const stores: PersonalStore[] = [callStore(repositories.calls), knowledgeStore(repositories.knowledge)]
+  const stores: PersonalStore[] = [callStore(repositories.calls), recordingStore(recordings), knowledgeStore(repositories.knowledge)]
   const ports: AdminPorts = {
     ...repositories,
     contexts,
@@ -69,6 +73,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
       },
     },
     events: new EventBus(),
+    recordings,
     stores,
     secrets,
     settings: [{ name: 'PORT', value: '3000', source: 'default' }],
@@ -90,7 +95,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
     asked.set(key, known)
     return known
   }
-  return { ...opened, repositories, ports, live, savedCompanies, as, refill: (companyId) => fill(repositories, companyId), polarBay: await as('polar-bay', 'owner') }
+  return { ...opened, repositories, recordings, ports, live, savedCompanies, as, refill: (companyId) => fill(repositories, companyId), polarBay: await as('polar-bay', 'owner') }
 }
 
 async function signedIn(world: World, companyId: string, role: Role): Promise<Ask> {

@@ -2,6 +2,7 @@ import { createConfig, lintFromString } from '@redocly/openapi-core'
 import fc from 'fast-check'
 import t from 'tap'
 import { PLATFORM } from '../../src/security/roles.ts'
+import { END, recordingFacts } from '../storage/recording-store-contract.ts'
 import { COMPANIES, openCompanyWorld, type CompanyWorld } from './company-world.ts'
 
 type Schema = Readonly<{
@@ -87,6 +88,7 @@ const IDS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   entryId: ['mascot', 'tune-up', 'none'],
   targetId: ['desk', 'none'],
   callSid: ['CA-polar-bay', 'CA-harbor-lane', 'LIVE'],
+  recordingId: ['0195b2f0-0000-7000-8000-000000000001', 'none'],
   gapId: ['gap-polar-bay', 'gap-harbor-lane'],
   name: ['twilio_auth_token', 'Bad Name'],
 }
@@ -129,6 +131,7 @@ t.test('whatever is sent to any operation, nothing breaks and every answer is on
       // Wrong passwords lock a door for a while; a deleted company is put back.
       if (path.includes('/auth/login') || path.includes('/auth/password')) world = await openCompanyWorld()
       await world.refill('polar-bay')
+      await (await world.recordings.create('polar-bay', recordingFacts('polar-bay', { id: '0195b2f0-0000-7000-8000-000000000001' }))).finish(END)
       let headers = await ownerOf(world)
       const documented = new Set(Object.keys(operation.responses))
       await fc.assert(

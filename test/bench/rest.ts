@@ -107,6 +107,7 @@ async function serve(folder: string): Promise<void> {
     saved: (companyId) => contexts.invalidate(companyId),
     live: { live: async () => [], end: async () => false },
     events: new EventBus(),
+    recordings: null,
     stores: [],
     secrets: null,
     settings: [],

@@ -20,6 +20,8 @@ export class FakeLeg implements CallLeg {
   readonly clears: number[] = []
   readonly ended: Promise<LegEnd>
   lostFrameCount = 0
+  /** While true the carrier echoes no mark, and the leg reports each as assumed a second later, as the real one does. */
+  echoesNoMarks = false
   readonly #clock: Clock
   readonly #events = new BoundedQueue<LegEvent>(10_000, 'drop-oldest')
   readonly #scope = new Scope()
@@ -95,11 +97,12 @@ export class FakeLeg implements CallLeg {
     const scope = new Scope(this.#scope)
     const mark = { name, dueMs: this.#playedUntilMs, scope }
     this.#marks.push(mark)
-    void this.#clock.sleep(mark.dueMs - this.mediaNowMs(), scope.signal).then(
+    const lost = this.echoesNoMarks
+    void this.#clock.sleep(mark.dueMs - this.mediaNowMs() + (lost ? 1000 : 0), scope.signal).then(
       () => {
         scope.end('played')
         this.#marks = this.#marks.filter((pending) => pending !== mark)
-        this.#events.push({ kind: 'mark', name, cleared: false, at: this.#clock.now() })
+        this.#events.push({ kind: 'mark', name, cleared: false, ...(lost ? { assumed: true } : {}), at: this.#clock.now() })
       },
       () => undefined,
     )

@@ -1,3 +1,4 @@
+import type { RecordingStore } from '../../src/call/recording.ts'
 import type { CallRecord, CallRepository, Gap, TurnRecord } from '../../src/call/call-record.ts'
 import { InMemoryCallDirectory } from '../../src/call/call-directory.ts'
 import { CallService, type CallServiceDeps } from '../../src/call/call-service.ts'
@@ -165,7 +166,7 @@ export const say = (text: string): ReplyPart => ({ kind: 'say', text: text as Sp
 export const GREETING = 'Thank you for calling Polar Bay Air.'
 
 /** A whole call with everything real but the engines, in virtual time. */
-export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string }) {
+export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string; recordings?: RecordingStore }) {
   const clock = new VirtualClock()
   const scope = new Scope()
   const calls = new MemoryCalls()
@@ -215,6 +216,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
     logger: { info: () => undefined, warn: () => undefined, error: (facts) => errors.push(facts) },
     contexts: { load: async () => context, invalidate: () => undefined },
     findCompanyByNumber: async (number) => (context.company.phoneNumbers.includes(number) ? context.company : null),
+    recordings: options.recordings === undefined ? null : { store: options.recordings, speakable: (notice) => notice as SpeakableText },
     recordLearning: async (_companyId, learning) => {
       learned.push(learning)
     },
