@@ -19,6 +19,7 @@ import type { EventBus } from './observability/event-bus.ts'
 import type { Logger } from './observability/logger.ts'
 import type { CompanyContextSource } from './response/company-context.ts'
 import type { Responder } from './response/responder.ts'
+import { sweepAudit } from './security/audit-retention.ts'
 import { openLocator } from './security/geo.ts'
 import { ConsoleNotifier } from './security/notifier.ts'
 import { OidcSignIn } from './security/oidc.ts'
@@ -144,6 +145,9 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     while (!scope.ended) {
       await clock.sleep(SWEEP_EVERY_MS, scope.signal)
       await security.sessions.sweep()
+      const daysOf = async (companyId: string, signal: AbortSignal): Promise<number | null> => (await store.companies.get(companyId, signal))?.retention.auditDays ?? null
+      const onFailure = (companyId: string, error: unknown): void => logger.error({ companyId, error: String(error) }, 'audit log not swept')
+      await sweepAudit({ clock, audit: security.audit, daysOf, onFailure }, scope.signal)
       await deleteOrphans(deps.recordings, (companyId, signal) => known.exists(companyId, signal), scope.signal)
     }
   }

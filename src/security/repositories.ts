@@ -175,6 +175,11 @@ export interface AuditRepository {
   /** By seq, after `afterSeq`. */
   list(companyId: string, filter: AuditFilter, signal?: AbortSignal): Promise<readonly AuditRow[]>
   head(companyId: string, signal?: AbortSignal): Promise<AuditHead | null>
+  /**
+   * Deletes the oldest rows up to `throughSeq`, at most `limit` of them; returns how many. CONFLICT unless a later row, `audit.trimmed`,
+   * says `throughSeq` or more in its details: the log itself has to say what it lost.
+   */
+  trim(companyId: string, throughSeq: number, limit: number, signal?: AbortSignal): Promise<number>
   /** Companies that have a chain, for the verify command. */
   listCompanies(signal?: AbortSignal): Promise<readonly string[]>
 }

@@ -1,3 +1,4 @@
+import { ClientsViaError } from '../core/errors.ts'
 import { auditFactSchema, type AuditFact, type AuditHead, type AuditRow } from '../security/records.ts'
 import type { AuditFilter, AuditRepository } from '../security/repositories.ts'
 import type { EmbeddedDatabase, Row } from './embedded-database.ts'
@@ -45,6 +46,19 @@ export class EmbeddedAuditRepository implements AuditRepository {
   async head(companyId: string, signal?: AbortSignal): Promise<AuditHead | null> {
     signal?.throwIfAborted()
     return this.#head(companyId)
+  }
+
+  async trim(companyId: string, throughSeq: number, limit: number, signal?: AbortSignal): Promise<number> {
+    signal?.throwIfAborted()
+    const anchor = this.#database.get(
+      `SELECT seq FROM audit_rows WHERE company_id = ? AND action = 'audit.trimmed' AND seq > ? AND json_extract(document, '$.details.throughSeq') >= ? LIMIT 1`,
+      companyId, throughSeq, throughSeq,
+    )
+    if (anchor === undefined) throw new ClientsViaError('CONFLICT', `nothing in the log says that rows up to ${throughSeq} were dropped`, { companyId, throughSeq })
+    return this.#database.run(
+      `DELETE FROM audit_rows WHERE company_id = ? AND seq IN (SELECT seq FROM audit_rows WHERE company_id = ? AND seq <= ? ORDER BY seq LIMIT ?)`,
+      companyId, companyId, throughSeq, checkLimit(limit),
+    )
   }
 
   async listCompanies(signal?: AbortSignal): Promise<readonly string[]> {

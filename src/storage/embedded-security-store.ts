@@ -99,4 +99,15 @@ const SECURITY_MIGRATIONS: readonly Migration[] = [
       CREATE TRIGGER audit_heads_grow BEFORE UPDATE ON audit_heads WHEN NEW.seq <> OLD.seq + 1
         BEGIN SELECT RAISE(ABORT, 'audit heads only move forward'); END;`,
   },
+  {
+    name: 'audit rows go when their time is over, and only after the log says so',
+    sql: `
+      DROP TRIGGER audit_rows_stay;
+      CREATE TRIGGER audit_rows_stay BEFORE DELETE ON audit_rows
+        WHEN NOT EXISTS (
+          SELECT 1 FROM audit_rows AS later WHERE later.company_id = OLD.company_id AND later.action = 'audit.trimmed' AND later.seq > OLD.seq
+            AND json_extract(later.document, '$.details.throughSeq') >= OLD.seq
+        )
+        BEGIN SELECT RAISE(ABORT, 'audit rows are never deleted'); END;`,
+  },
 ]

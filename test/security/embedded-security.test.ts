@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { AuditLog } from '../../src/security/audit-log.ts'
+import { sweepAudit } from '../../src/security/audit-retention.ts'
 import { openEmbeddedSecurityStore } from '../../src/storage/embedded-security-store.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { testSecurityStore } from './repository-contract.ts'
@@ -66,4 +67,79 @@ void t.test('T38: the store itself refuses to change or delete an audit row', as
   t.throws(() => raw.exec(`UPDATE audit_rows SET action = 'x.y'`), /never changed/)
   t.throws(() => raw.exec('UPDATE audit_heads SET seq = 0'), /only move forward/)
   raw.close()
+})
+
+const { signal } = new AbortController()
+const DAY_MS = 24 * 60 * 60_000
+
+void t.test('T38: old audit rows go when their time is over, the log says so, and its chain still holds', async (t) => {
+  const store = openEmbeddedSecurityStore(':memory:')
+  t.teardown(() => store.close())
+  const clock = new VirtualClock()
+  const log = new AuditLog(store.audit, clock, KEY)
+  for (let day = 0; day < 100; day += 1) {
+    await log.record('a', note('thing.done'))
+    await log.record('b', note('thing.done'))
+    await clock.advance(DAY_MS)
+  }
+  const problems: unknown[] = []
+  const days = { a: 60 }
+  const sweep = () => sweepAudit({ clock, audit: log, daysOf: async (companyId) => (companyId === 'a' ? days.a : null), onFailure: (_, error) => problems.push(error) }, signal)
+  t.equal(await sweep(), 40)
+  const rows = await log.list('a', { afterSeq: 0, limit: 200 })
+  t.same([rows[0]?.seq, rows.length, rows.at(-1)?.fact.action, rows.at(-1)?.fact.details['throughSeq']], [41, 61, 'audit.trimmed', 40])
+  t.same(await log.verify('a'), { companyId: 'a', rows: 61, intact: true })
+  t.same(await log.verify('b'), { companyId: 'b', rows: 100, intact: true }, 'the other company keeps its rows for a year')
+  t.equal(await sweep(), 0, 'nothing is due twice')
+  t.equal((await log.list('a', { afterSeq: 0, limit: 200 })).length, 61, 'and nothing is said of nothing')
+  days.a = 30
+  await clock.advance(50 * DAY_MS)
+  t.equal(await sweep(), 61, 'everything but what says so: the anchor of the last time goes too, behind a new one')
+  t.same(await log.verify('a'), { companyId: 'a', rows: 1, intact: true })
+  await log.record('a', note('thing.done'))
+  await clock.advance(40 * DAY_MS)
+  t.equal(await sweep(), 2)
+  t.same(await log.verify('a'), { companyId: 'a', rows: 1, intact: true })
+  t.same(problems, [])
+})
+
+void t.test('T38: nobody can make more rows disappear than the log says were dropped', async (t) => {
+  const folder = t.testdir({})
+  const path = join(folder, 's.sqlite')
+  const store = openEmbeddedSecurityStore(path)
+  const clock = new VirtualClock()
+  const log = new AuditLog(store.audit, clock, KEY)
+  for (let i = 0; i < 10; i += 1) await log.record('a', note('thing.old'))
+  await clock.advance(100 * DAY_MS)
+  for (let i = 0; i < 5; i += 1) await log.record('a', note('thing.new'))
+  t.equal(await log.trim('a', new Date(clock.wallTime().getTime() - DAY_MS), signal), 10)
+  const raw = new DatabaseSync(path)
+  t.throws(() => raw.exec('DELETE FROM audit_rows WHERE seq = 11'), /never deleted/)
+  raw.exec('DROP TRIGGER audit_rows_stay; DELETE FROM audit_rows WHERE seq <= 12')
+  t.match(await log.verify('a'), { intact: false, badSeq: 11 }, 'rows 11 and 12 had time left')
+  raw.exec('DROP TRIGGER audit_rows_stand')
+  const forged = raw.prepare(`UPDATE audit_rows SET document = json_set(document, '$.details.throughSeq', 12) WHERE action = 'audit.trimmed'`)
+  forged.run()
+  t.match(await log.verify('a'), { intact: false, badSeq: 16 }, 'and the anchor cannot be rewritten')
+  raw.close()
+  store.close()
+})
+
+void t.test('T38: a sweep that was cut short leaves a chain that holds, and goes on the next time', async (t) => {
+  const store = openEmbeddedSecurityStore(':memory:')
+  t.teardown(() => store.close())
+  const clock = new VirtualClock()
+  let calls = 0
+  const trim: typeof store.audit.trim = async (companyId, throughSeq) => {
+    if (++calls > 1) throw new Error('the power is gone')
+    return store.audit.trim(companyId, throughSeq, 4)
+  }
+  const audit = new Proxy(store.audit, { get: (target, name) => (name === 'trim' ? trim : Reflect.get(target, name).bind(target)) })
+  const log = new AuditLog(store.audit, clock, KEY)
+  for (let i = 0; i < 10; i += 1) await log.record('a', note('thing.old'))
+  await clock.advance(100 * DAY_MS)
+  t.equal(await new AuditLog(audit, clock, KEY).trim('a', clock.wallTime(), signal), 4)
+  t.same(await log.verify('a'), { companyId: 'a', rows: 7, intact: true })
+  t.equal(await log.trim('a', clock.wallTime(), signal), 6)
+  t.same(await log.verify('a'), { companyId: 'a', rows: 2, intact: true })
 })

@@ -220,6 +220,14 @@ export function testSecurityStore(t: Test, open: () => Promise<SecurityStore & {
     t.same(await store.audit.head('a'), { seq: 3, hash: '3<2<1<' })
     t.same((await store.audit.list('a', { afterSeq: 1, limit: 10, action: 'three.x' })).map((row) => row.seq), [3])
     t.same(await store.audit.listCompanies(), ['a', 'b'])
+    await t.rejects(store.audit.trim('a', 2, 10), { code: 'CONFLICT' }, 'nothing goes that the log does not speak of')
+    await store.audit.append('a', { ...fact('audit.trimmed'), details: { throughSeq: 2, throughHash: 'x' } }, chain)
+    await t.rejects(store.audit.trim('a', 3, 10), { code: 'CONFLICT' })
+    await t.rejects(store.audit.trim('b', 1, 10), { code: 'CONFLICT' }, 'nor by the word of another company')
+    t.equal(await store.audit.trim('a', 2, 1), 1)
+    t.equal(await store.audit.trim('a', 2, 10), 1)
+    t.same((await store.audit.list('a', { afterSeq: 0, limit: 10 })).map((row) => row.seq), [3, 4])
+    t.equal((await store.audit.list('b', { afterSeq: 0, limit: 10 })).length, 1)
   })
 
   each('whoever has hung up is not served', async (t, store) => {
