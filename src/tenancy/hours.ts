@@ -89,7 +89,7 @@ function periodsOn(company: OpeningHours, day: DateTime): Period[] {
 }
 
 /** The first moment of `day` at which its clock shows `timeOfDay` or later. */
-function firstMoment(day: DateTime, timeOfDay: string): DateTime {
+export function firstMoment(day: DateTime, timeOfDay: string): DateTime {
   if (timeOfDay === '24:00') return day.plus({ days: 1 }).startOf('day')
   const [hour = 0, minute = 0] = timeOfDay.split(':').map(Number)
   // Twice on the night that clocks go back: the earlier one.
