@@ -107,9 +107,13 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
       const onAbort = (): void => breaker?.abandoned()
       inTime.addEventListener('abort', onAbort, { once: true })
       const stream = new ModelStream(model, rules, tools, leftMs, deps.meter?.begin(question, model, prompt) ?? null, inTime)
-      // The race has the clock; this only keeps a broken one from waiting for ever.
-      const first = await stream.next(leftMs + BRIDGED_MS, inTime)
-      inTime.removeEventListener('abort', onAbort)
+      let first: string | null = null
+      try {
+        // The race has the clock; this only keeps a broken one from waiting for ever.
+        first = await stream.next(leftMs + BRIDGED_MS, inTime)
+      } finally {
+        inTime.removeEventListener('abort', onAbort)
+      }
       breaker?.succeeded()
       const outcome = first === null && stream.call !== null ? judge(deps, turn, stream) : null
       if (first !== null || outcome !== null) return { model, stream, first }

@@ -19,7 +19,8 @@ export type ModelSpend = Readonly<{
   /** Null: no price is known for the model. */
   cents: number | null
   wastedRequests: number
-  wastedTokens: number
+  wastedInputTokens: number
+  wastedOutputTokens: number
   wastedCents: number | null
   isEstimate: boolean
 }>
@@ -82,7 +83,8 @@ export class ModelMeter {
       outputTokens: sum(costs, (cost) => cost.outputTokens),
       cents: sumCents(costs),
       wastedRequests: wasted.length,
-      wastedTokens: sum(wasted, (cost) => cost.inputTokens + cost.outputTokens),
+      wastedInputTokens: sum(wasted, (cost) => cost.inputTokens),
+      wastedOutputTokens: sum(wasted, (cost) => cost.outputTokens),
       wastedCents: sumCents(wasted),
       isEstimate: costs.some((cost) => cost.isEstimate),
     }
