@@ -3,6 +3,10 @@ export interface Embedder {
   /** Model name and version: part of every stored vector's key. */
   readonly name: string
   readonly dimensions: number
+  /** Below `floor` two of its sentences have nothing in common, above `ceiling` they mean the same. Absent: as the embedded encoder's. */
+  readonly cosines?: Readonly<{ floor: number; ceiling: number }>
+  /** How many texts are best sent at once where nobody waits. Absent: as the embedded encoder likes it. */
+  readonly batchTexts?: number
   /** One vector a text, in order. Rejects with ENGINE_UNAVAILABLE, ENGINE_FAILED or the signal's reason. */
   embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]>
 }

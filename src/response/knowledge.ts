@@ -1,9 +1,13 @@
 import { LRUCache } from 'lru-cache'
+import type { Clock } from '../core/clock.ts'
 import type { KnowledgeEntry } from '../tenancy/knowledge-entry.ts'
 import { ClientsViaError } from '../core/errors.ts'
-import { orAborted, type Embedder, type VectorStore } from './embedder.ts'
+import type { Embedder, VectorStore } from './embedder.ts'
 import type { KnowledgeIndex, KnowledgeMatch } from './company-context.ts'
+import { hedged } from './hedge.ts'
+import { MeaningSearch } from './meaning-search.ts'
 import { SoundMatch } from './sound-match.ts'
+import type { VectorIndex } from './vector-index.ts'
 import { contentWeight, likeness, plainText, word, words, type Word } from './words.ts'
 
 export interface IndexedKnowledge extends KnowledgeIndex {
@@ -11,8 +15,14 @@ export interface IndexedKnowledge extends KnowledgeIndex {
   readonly ready: Promise<'semantic' | 'lexical'>
 }
 
+/** A second way to the meaning: begun where the first has said nothing after `afterMs`, or has failed. */
+export type MeaningFallback = Readonly<{ embedder: Embedder; vectors: VectorStore | null; afterMs: number; clock: Clock }>
+
 export type KnowledgeOptions = Readonly<{
   vectors?: VectorStore | null
+  /** Searched instead of the vectors in memory, which answer where it does not. */
+  remote?: VectorIndex | null
+  fallback?: MeaningFallback | null
   mishearings?: Readonly<Record<string, string>>
   /** Ends the work in the background. */
   signal?: AbortSignal | null
@@ -36,8 +46,6 @@ export function createKnowledgeIndex(
   return new PhraseIndex(companyId, entries, version, embedder, options)
 }
 
-/** Larger batches keep a caller's question waiting behind them: 8 texts are about 60 ms of the worker. */
-const INDEX_BATCH = 8
 /** Questions of the calls of a minute or two; each holds one score an entry. */
 const CACHED_SEARCHES = 64
 
@@ -47,9 +55,8 @@ const LEXICAL_SHARE = 0.5
 const PHRASE_SHARE = 0.6
 /** A word that no entry uses tells none of them apart. */
 const UNSEEN_WORD_SHARE = 0.5
-/** Cosines of the sentence encoder: below the first two sentences have nothing in common, above the second they mean the same. */
-const COSINE_FLOOR = 0.2
-const COSINE_CEILING = 0.85
+/** The knowledge stage has a deadline of its own, which is shorter: this only bounds a search that nobody ends. */
+const MEANING_MS = 10_000
 /** An entry about prices for a question about prices, and the other way round. */
 const PRICE_BONUS = 0.08
 const PRICE_MALUS = 0.14
@@ -62,10 +69,10 @@ class PhraseIndex implements IndexedKnowledge {
   readonly companyId: string
   readonly version: number
   readonly ready: Promise<'semantic' | 'lexical'>
-  readonly #embedder: Embedder | null
+  readonly #meaning: MeaningSearch<Phrase> | null
+  readonly #fallback: Readonly<{ search: MeaningSearch<Phrase>; afterMs: number; clock: Clock }> | null
   readonly #mishearings: Readonly<Record<string, string>>
   readonly #phrases: Phrase[] = []
-  readonly #vectors: Float32Array[] = []
   readonly #rarity: ReadonlyMap<string, number>
   /** Every stem an entry's phrases use: a rare word shared with one of them says much, whatever the sentence around it. */
   readonly #vocabulary = new Map<string, Set<string>>()
@@ -76,7 +83,6 @@ class PhraseIndex implements IndexedKnowledge {
   constructor(companyId: string, entries: readonly KnowledgeEntry[], version: number, embedder: Embedder | null, options: KnowledgeOptions) {
     this.companyId = companyId
     this.version = version
-    this.#embedder = embedder
     this.#mishearings = options.mishearings ?? {}
     const enabled = entries.filter((entry) => entry.enabled)
     this.#rarity = rarity(enabled, this.#mishearings)
@@ -91,22 +97,22 @@ class PhraseIndex implements IndexedKnowledge {
       }
     }
     this.#sounds = new SoundMatch(this.#phrases.flatMap((phrase) => phrase.words.map((entry) => entry.word)))
-    this.ready = embedder === null ? Promise.resolve('lexical') : this.#embedPhrases(embedder, options.vectors ?? null, options.signal ?? null)
+    const signal = options.signal ?? null
+    const { fallback } = options
+    this.#meaning = embedder === null ? null : new MeaningSearch(companyId, this.#phrases, embedder, options.vectors ?? null, options.remote ?? null, signal)
+    this.#fallback =
+      fallback === undefined || fallback === null
+        ? null
+        : { search: new MeaningSearch(companyId, this.#phrases, fallback.embedder, fallback.vectors, null, signal), afterMs: fallback.afterMs, clock: fallback.clock }
+    const known = [this.#meaning?.ready, this.#fallback?.search.ready].filter((ready) => ready !== undefined)
+    this.ready = Promise.all(known).then((ready) => (ready.includes('semantic') ? 'semantic' : 'lexical'))
   }
 
   async search(text: string, options: { limit: number }, signal: AbortSignal): Promise<readonly KnowledgeMatch[]> {
     signal.throwIfAborted()
     const plain = plainText(text, this.#mishearings)
     const lexical = this.#lexicalScores(plain)
-    if (this.#embedder === null || this.#vectors.length < this.#phrases.length || plain === '') return this.#fuse(plain, lexical, null, options.limit)
-    let semantic: Map<string, Scored> | null = null
-    try {
-      const [vector] = await orAborted(this.#embedder.embed([plain], signal), signal)
-      if (vector !== undefined) semantic = this.#semanticScores(vector)
-    } catch (error) {
-      signal.throwIfAborted()
-      if (!(error instanceof ClientsViaError)) throw error
-    }
+    const semantic = plain === '' ? null : await this.#meaningScores(plain, signal)
     return this.#fuse(plain, lexical, semantic, options.limit)
   }
 
@@ -118,15 +124,22 @@ class PhraseIndex implements IndexedKnowledge {
   async meaningOf(text: string, signal: AbortSignal): Promise<Float32Array | null> {
     signal.throwIfAborted()
     const plain = plainText(text, this.#mishearings)
-    if (this.#embedder === null || this.#vectors.length < this.#phrases.length || plain === '') return null
-    try {
-      const [vector] = await orAborted(this.#embedder.embed([plain], signal), signal)
-      return vector ?? null
-    } catch (error) {
-      signal.throwIfAborted()
-      if (!(error instanceof ClientsViaError)) throw error
-      return null
-    }
+    return plain === '' ? null : ((await this.#meaning?.vectorOf(plain, signal)) ?? null)
+  }
+
+  async #meaningScores(plain: string, signal: AbortSignal): Promise<ReadonlyMap<string, Scored> | null> {
+    const first = this.#meaning
+    const second = this.#fallback
+    if (first === null) return second === null ? null : second.search.scores(plain, signal)
+    if (second === null) return first.scores(plain, signal)
+    const ways = [
+      { name: 'first', afterMs: 0, run: (inTime: AbortSignal) => first.scores(plain, inTime) },
+      { name: 'second', afterMs: second.afterMs, run: (inTime: AbortSignal) => second.search.scores(plain, inTime) },
+    ]
+    // A failure of either was said where it happened: the engine is asked through its own breaker.
+    const won = await hedged(second.clock, ways, MEANING_MS, signal, () => undefined)
+    won?.scope.end('read')
+    return won?.value ?? null
   }
 
   #weigh(plain: string): Weighted[] {
@@ -183,23 +196,7 @@ class PhraseIndex implements IndexedKnowledge {
     return total === 0 ? 0 : known / total
   }
 
-  #semanticScores(query: Float32Array): Map<string, Scored> {
-    const best = new Map<string, Scored & { second: number }>()
-    for (const [index, phrase] of this.#phrases.entries()) {
-      const cosine = dot(query, this.#vectors[index] as Float32Array)
-      const known = best.get(phrase.entry.id)
-      if (known === undefined) best.set(phrase.entry.id, { score: cosine, phrase, second: cosine })
-      else if (cosine > known.score) best.set(phrase.entry.id, { score: cosine, phrase, second: known.score })
-      else if (cosine > known.second) known.second = cosine
-    }
-    for (const scored of best.values()) {
-      const cosine = 0.75 * scored.score + 0.25 * scored.second
-      scored.score = Math.min(1, Math.max(0, (cosine - COSINE_FLOOR) / (COSINE_CEILING - COSINE_FLOOR)))
-    }
-    return best
-  }
-
-  #fuse(plain: string, lexical: ReadonlyMap<string, Scored>, semantic: Map<string, Scored> | null, limit: number): readonly KnowledgeMatch[] {
+  #fuse(plain: string, lexical: ReadonlyMap<string, Scored>, semantic: ReadonlyMap<string, Scored> | null, limit: number): readonly KnowledgeMatch[] {
     const heard = words(plain)
     const isAboutPrice = asksPrice(plain)
     const matches: KnowledgeMatch[] = []
@@ -221,29 +218,6 @@ class PhraseIndex implements IndexedKnowledge {
       matches.push({ entry: phrase.entry, score, lexicalScore, semanticScore, matchedPhrase: phrase.text })
     }
     return matches.sort((a, b) => b.score - a.score || b.entry.priority - a.entry.priority).slice(0, limit)
-  }
-
-  async #embedPhrases(embedder: Embedder, store: VectorStore | null, signal: AbortSignal | null): Promise<'semantic' | 'lexical'> {
-    const lifetime = signal ?? new AbortController().signal
-    const vectors: Float32Array[] = []
-    try {
-      for (let start = 0; start < this.#phrases.length; start += INDEX_BATCH) {
-        const batch = this.#phrases.slice(start, start + INDEX_BATCH).map((phrase) => phrase.plain)
-        const known = batch.map((text) => store?.get(embedder.name, text) ?? null)
-        const missing = batch.filter((_, index) => known[index] === null)
-        const made = missing.length === 0 ? [] : await orAborted(embedder.embed(missing, lifetime), lifetime)
-        if (store !== null && made.length > 0) {
-          await store.put(embedder.name, missing.map((text, index) => ({ text, vector: made[index] as Float32Array })))
-        }
-        let next = 0
-        for (const vector of known) vectors.push(vector ?? (made[next++] as Float32Array))
-      }
-    } catch (error) {
-      if (error instanceof ClientsViaError || lifetime.aborted) return 'lexical'
-      throw error
-    }
-    this.#vectors.push(...vectors)
-    return 'semantic'
   }
 }
 
@@ -313,12 +287,6 @@ const PRICE_WORDS = /\bwhat (?:does|do|would|will) [a-z ]+ run\b|\b(?:how much|c
 /** "How much time" is not about money. */
 export function asksPrice(plain: string): boolean {
   return PRICE_WORDS.test(plain) && !/\bhow much (?:time|longer|notice)\b/.test(plain)
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let total = 0
-  for (let index = 0; index < a.length; index++) total += (a[index] as number) * (b[index] as number)
-  return total
 }
 
 function sum(entries: readonly Weighted[]): number {

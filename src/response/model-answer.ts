@@ -1,3 +1,4 @@
+import type { Breaker } from '../core/breaker.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
 import { ScopeEnded, type Scope } from '../core/scope.ts'
@@ -31,14 +32,11 @@ export type ModelDeps = Readonly<{
   /** Null: the model costs nothing, and may be asked for every guess. */
   policy?: SpeculationPolicy | null
   /** Left alone for a while after it has failed, by the model's name. */
-  breakerOf?: (modelName: string) => Breaker | null
+  breakerOf?: (modelName: string) => Pick<Breaker, 'tryPass' | 'succeeded' | 'failed' | 'abandoned'> | null
   /** Whether the company may still spend today. */
   mayAsk?: (companyId: string) => boolean
   beginBooking?: BeginBooking
 }>
-
-/** Whether it is asked at all, by how it did lately. */
-type Breaker = Readonly<{ tryPass: () => boolean; succeeded: () => void; failed: () => void; abandoned: () => void }>
 
 /** Of the time a model has: when it has said nothing by then, the quick one is asked beside it. */
 const HEDGE_AT = 0.5
