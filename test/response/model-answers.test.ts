@@ -127,7 +127,7 @@ t.test('a model that has failed is left alone for a moment, and the company answ
   t.equal(broken.asked.length, 1)
 })
 
-t.test('what a model wants done is judged by the caller\'s words and the company\'s lists', async (t) => {
+t.test('T19 what a model wants done is judged by the caller\'s words and the company\'s lists', async (t) => {
   const listed = hvac.company.transferTargets.find((target) => !target.onCall && target.enabled)
   if (listed === undefined) throw new Error('the demo company has nobody to transfer to')
   const said = async (text: string, piece: FakePiece, options: AskOptions = {}, context = polar): Promise<Reply> => {
@@ -236,7 +236,7 @@ t.test('no deed is done before its turn is committed, however starts, retraction
   t.ok(deeds > 20, `${deeds} deeds were done once they might be`)
 })
 
-t.test('a question that stands alone is answered a second time without the model', async (t) => {
+t.test('T24 a question that stands alone is answered a second time without the model, by its own company alone', async (t) => {
   const clock = new VirtualClock()
   const model = new FakeModel(clock, () => ['We look after heating and cooling. ', 'We do not cook.'], { delayMs: 200 })
   const cache = new AnswerCache()
