@@ -7,6 +7,7 @@ import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { CallService } from './call/call-service.ts'
 import { RECORDING_LINES } from './call/recording-notice.ts'
 import { expiredRecordings } from './call/recording-upkeep.ts'
+import { SpendMeter } from './call/spend.ts'
 import { keepRetention } from './call/retention.ts'
 import { ONLY_PROCESS, takeSeat, type Place } from './cluster/seat.ts'
 import { shareMetrics } from './cluster/worker-metrics.ts'
@@ -112,6 +113,14 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     findCompanyByNumber: (number, signal) => store.companies.findByPhoneNumber(number, signal),
     calls: store.calls,
     recordings: { store: recordings, speakable },
+    spend: new SpendMeter({
+      clock,
+      calls: store.calls,
+      directory,
+      rates: config.rates,
+      signal: scope.signal,
+      onFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'spending not read'),
+    }),
     recordLearning: async (companyId, learning) => {
       if (learning.entryId === null) return
       await store.knowledge.recordUse(companyId, learning.entryId, { at: clock.wallTime().toISOString(), success: !learning.gap })
@@ -129,6 +138,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
         metrics.turnFinished(turn)
         seat.publish(companyId, { kind: 'turn.finished', at: clock.wallTime().toISOString(), callSid, data: { ...turn } })
       },
+      limitReached: (companyId, callSid, limit) =>
+        seat.publish(companyId, { kind: 'limit.reached', at: clock.wallTime().toISOString(), callSid, data: { limit } }),
     },
     directory,
     overload: () => load.overload,

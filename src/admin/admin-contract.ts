@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { CallDirectory } from '../call/call-directory.ts'
 import type { CallRepository } from '../call/call-record.ts'
 import type { RecordingStore } from '../call/recording.ts'
+import type { UsageRates } from '../call/spend.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import type { EventBus } from '../observability/event-bus.ts'
 import type { CompanyContextSource } from '../response/company-context.ts'
@@ -41,9 +42,6 @@ export type AdminPorts = Readonly<{
 }>
 
 export type HealthReport = Readonly<{ ok: boolean; state: string; parts: Readonly<Record<string, Readonly<{ ok: boolean; detail: string }>>> }>
-
-/** What the operator pays, in US cents; null where nobody said. */
-export type UsageRates = Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
 
 /** A place where a caller's data may be. */
 export interface PersonalStore {

@@ -25,7 +25,7 @@ const stage = z.enum(STAGES)
 export const turnViewSchema = z.object({
   turn: z.int(),
   startedAt: z.string(),
-  input: z.enum(['speech', 'dtmf', 'answered', 'silence', 'inaudible']),
+  input: z.enum(['speech', 'dtmf', 'answered', 'silence', 'inaudible', 'limit']),
   heard: z.string(),
   said: z.string(),
   delivered: z.string(),

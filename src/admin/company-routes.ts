@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
+import { ClientsViaError } from '../core/errors.ts'
 import { deleteRecordings } from '../call/recording.ts'
+import type { UsageRates } from '../call/spend.ts'
 import { uuidv7 } from '../core/ids.ts'
 import { PLATFORM } from '../security/roles.ts'
 import { checkCompany } from '../tenancy/company-check.ts'
@@ -48,7 +50,7 @@ function manyCompanies(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts)
     handler: async ({ body, state, signal }) => {
       const id = body.id ?? uuidv7(deps.clock.wallTime())
       state.auditTarget = `company/${id}`
-      const company = await ports.companies.save(id, checkCompany({ ...body, id }), 0, signal)
+      const company = await ports.companies.save(id, checkSpending(checkCompany({ ...body, id }), ports.rates), 0, signal)
       ports.saved(id)
       return { status: 201, body: company, etag: etagOf(company.version), location: `/api/v1/companies/${id}` }
     },
@@ -96,10 +98,18 @@ function oneCompany(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): v
 
 /** Also for resources that are part of the company's document. Throws CONFLICT when the stored version is another one. */
 export async function saveCompany(ports: AdminPorts, before: Company, change: Readonly<Record<string, unknown>>, ifVersion: number, signal: AbortSignal): Promise<Company> {
-  const checked = checkCompany({ ...before, ...change })
+  const checked = checkSpending(checkCompany({ ...before, ...change }), ports.rates)
   const saved = await ports.companies.save(before.id, checked, ifVersion, signal)
   ports.saved(before.id)
   return saved
+}
+
+/** A limit on what nobody has put a price on would never be reached. */
+function checkSpending(company: Company, rates: UsageRates): Company {
+  if (company.limits.dailySpendCents !== null && rates.callMinuteCents === null && rates.modelTokenCents === null) {
+    throw new ClientsViaError('INVALID_INPUT', 'limits.dailySpendCents: needs CALL_MINUTE_CENTS or MODEL_TOKEN_CENTS in the settings of the server', { field: 'limits.dailySpendCents' })
+  }
+  return company
 }
 
 function whatRuns(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { costOf } from '../call/spend.ts'
 import { usageOf } from '../call/usage.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
@@ -44,12 +45,7 @@ export function usageRoutes(ports: AdminPorts): Resources {
         if (toMs - fromMs > MAX_DAYS * DAY_MS) throw new ClientsViaError('INVALID_INPUT', `from: at most ${MAX_DAYS} days before to`, { field: 'from' })
         const period = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() }
         const usage = await usageOf(ports.calls, companyId, period, signal)
-        const { callMinuteCents, modelTokenCents } = ports.rates
-        const cost = {
-          callsCents: callMinuteCents === null ? null : usage.minutes * callMinuteCents,
-          modelCents: modelTokenCents === null ? null : usage.modelTokens * modelTokenCents,
-        }
-        return { status: 200, body: { ...period, ...usage, cost } }
+        return { status: 200, body: { ...period, ...usage, cost: costOf(usage, ports.rates) } }
       },
     })
   }

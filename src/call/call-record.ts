@@ -19,7 +19,7 @@ export type TurnRecord = Readonly<{
   turn: number
   /** RFC 3339. */
   startedAt: string
-  input: 'speech' | 'dtmf' | 'answered' | 'silence' | 'inaudible'
+  input: 'speech' | 'dtmf' | 'answered' | 'silence' | 'inaudible' | 'limit'
   /** The words the recogniser heard. */
   heard: string
   /** The words the agent planned to say. */

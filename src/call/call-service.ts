@@ -16,12 +16,15 @@ import { CallRegistry } from './call-registry.ts'
 import { continuationOf } from './continuation-of.ts'
 import type { RecordingStore } from './recording.ts'
 import { recordingNotice, refusesRecording } from './recording-policy.ts'
-import { Conversation, type ConversationDeps, type ConversationEnd, type Exchange } from './conversation.ts'
+import type { SpendMeter } from './spend.ts'
+import { Conversation, type CallLimit, type ConversationDeps, type ConversationEnd, type Exchange } from './conversation.ts'
 
 /** A stream that does not come within this time after the webhook gives its place back. */
 const ADMISSION_MS = 30_000
 /** A greeting that knows the caller is worth this much delay. */
 const RECOGNISE_CALLER_MS = 60
+/** The carrier waits for the webhook; the first look at a company's day may be slow. */
+const SPENDING_MS = 500
 /** Words of a call that was cut off, carried into the new stream. */
 const MAX_CARRIED_EXCHANGES = 40
 
@@ -46,6 +49,7 @@ export type CallObserver = Readonly<{
   callStarted: (companyId: string, callSid: string) => void
   callEnded: (companyId: string, callSid: string, outcome: CallOutcome, facts: Readonly<{ durationSeconds: number; lostFrameCount: number }>) => void
   turnFinished: (companyId: string, callSid: string, turn: TurnRecord) => void
+  limitReached?: (companyId: string, callSid: string, limit: CallLimit) => void
 }>
 
 export type CallServiceDeps = Readonly<{
@@ -61,6 +65,8 @@ export type CallServiceDeps = Readonly<{
   overload?: () => string | null
   /** Null where this server keeps no recordings, whatever a company says. */
   recordings?: Readonly<{ store: RecordingStore; speakable: (notice: string) => SpeakableText }> | null
+  /** Without it no company's daily spending limit is kept. */
+  spend?: Pick<SpendMeter, 'spentToday'>
   recordLearning: (companyId: string, learning: LearningRecord) => Promise<void>
   observer: CallObserver
   conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
@@ -88,6 +94,11 @@ export class CallService implements CallHandler {
     }
     if (company.status === 'forward' && company.forwardToE164 !== null) {
       return { kind: 'forward', companyId: company.id, phoneNumberE164: company.forwardToE164, message: company.statusMessage }
+    }
+    if (await this.#isOverspent(company, signal)) {
+      this.#deps.logger.warn({ companyId: company.id, callSid: call.callSid, admission: 'spent' }, 'call refused')
+      this.#deps.observer.limitReached?.(company.id, call.callSid, 'spending')
+      return { kind: 'refuse', companyId: company.id, message: 'We cannot take any more calls today. Please call back tomorrow. Goodbye.', forwardToE164: company.forwardToE164 }
     }
     const overload = this.#deps.overload?.() ?? null
     const spent = (await this.#deps.directory.minutesOn(company.id, this.#day(), signal)) >= company.limits.minutesPerDay
@@ -141,7 +152,7 @@ export class CallService implements CallHandler {
       returning: context.agent.greeting.returningCaller !== '' && (await this.#hasCalledBefore(leg, scope.signal)),
     }
     const recorder = this.#recorderFor(leg, context.company, past.exchanges)
-    const conversation = new Conversation(this.#conversationDeps(), leg, context, scope, past, recorder)
+    const conversation = new Conversation(this.#conversationDeps(context.company), leg, context, scope, past, recorder)
     this.#deps.observer.callStarted(companyId, callSid)
     this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, startedAt))
     let outcome: CallOutcome = 'failed'
@@ -217,11 +228,25 @@ export class CallService implements CallHandler {
     })
   }
 
+  /** Where the figure does not come in time the call is taken: it is looked at again after every turn. */
+  async #isOverspent(company: Pick<Company, 'id' | 'limits'>, signal: AbortSignal): Promise<boolean> {
+    const { dailySpendCents } = company.limits
+    const { spend, clock, logger } = this.#deps
+    if (dailySpendCents === null || spend === undefined) return false
+    try {
+      return (await withDeadline(clock, SPENDING_MS, signal, (inner) => spend.spentToday(company.id, inner))) >= dailySpendCents
+    } catch (error) {
+      signal.throwIfAborted()
+      logger.warn({ companyId: company.id, error: String(error) }, 'spending not known')
+      return false
+    }
+  }
+
   #day(): string {
     return this.#deps.clock.wallTime().toISOString().slice(0, 10)
   }
 
-  #conversationDeps(): ConversationDeps {
+  #conversationDeps(company: Company): ConversationDeps {
     const { deps, logger } = { deps: this.#deps, logger: this.#deps.logger }
     return {
       ...deps.conversation,
@@ -246,6 +271,11 @@ export class CallService implements CallHandler {
       },
       onLearning: (companyId, callSid, turn, learning) => this.#write(callSid, this.#learn(companyId, callSid, turn, learning)),
       onAction: (companyId, callSid, action) => this.#tell(callSid, deps.directory.decide(companyId, callSid, continuationOf(action))),
+      isOverspent: (_companyId, signal) => this.#isOverspent(company, signal),
+      onLimit: (companyId, callSid, limit) => {
+        logger.warn({ companyId, callSid, limit }, 'call brought to its end')
+        deps.observer.limitReached?.(companyId, callSid, limit)
+      },
       onError: (companyId, callSid, error) => logger.error({ companyId, callSid, error: String(error) }, 'turn failed'),
     }
   }

@@ -31,6 +31,8 @@ const TRANSCRIPT_PATIENCE_MS = 3000
 const MIN_ANSWER_MS = 250
 /** Silence prompts wait this long after the caller asked us to hold. */
 const HOLD_SILENCE_MS = 60_000
+/** A goodbye that has not come to its end by then is not waited for. */
+const GOODBYE_MS = 15_000
 /** After the last words nobody may hang the line up forever on a lost mark. */
 const HANG_UP_GRACE_MS = 300
 
@@ -57,6 +59,10 @@ export type ConversationDeps = Readonly<{
   onAction: (companyId: string, callSid: string, action: CallAction) => void
   /** A defect that was survived. */
   onError: (companyId: string, callSid: string, error: unknown) => void
+  /** The company has spent what it may spend in a day. Asked as each turn ends. */
+  isOverspent?: (companyId: string, signal: AbortSignal) => Promise<boolean>
+  /** Said to whoever watches: a call was brought to its end. */
+  onLimit?: (companyId: string, callSid: string, limit: CallLimit) => void
   onEvidence?: (companyId: string, callSid: string, evidence: EarEvidence) => void
 }>
 
@@ -72,6 +78,8 @@ export type CallPast = Readonly<{
   /** The number has called this company before. */
   returning: boolean
 }>
+
+export type CallLimit = 'minutes' | 'turns' | 'spending'
 
 /** Null: this call is not recorded. */
 export type Recorder = CallRecorder | null
@@ -120,6 +128,8 @@ export class Conversation {
   #lastPausedMs = 0
   #agentSilentAt: Instant
   #finalAction: CallAction | null = null
+  /** 'due': the agent finishes what it is saying first. */
+  #limit: 'none' | 'due' | 'said' = 'none'
 
   constructor(deps: ConversationDeps, leg: CallLeg, context: CompanyContext, parent: Scope, past: CallPast, recorder: Recorder = null) {
     this.#deps = deps
@@ -171,7 +181,7 @@ export class Conversation {
   async run(): Promise<ConversationEnd> {
     try {
       this.#startTurn({ kind: 'answered', resumed: this.#leg.start.resumed, returning: this.#returning }, null)
-      this.#ending.start(this.#context.company.limits.callMinutes * 60_000, () => this.#act({ kind: 'hang-up', reason: 'limit' }))
+      this.#ending.start(this.#context.company.limits.callMinutes * 60_000, () => this.#reachLimit('minutes'))
       for await (const event of this.#leg.events) {
         if (this.#scope.ended) break
         switch (event.kind) {
@@ -293,7 +303,7 @@ export class Conversation {
   #mergeUnheardReply(): void {
     const active = this.#active
     if (active === null || active.reply.audibleAt !== null) return
-    if (active.log.input.kind === 'answered' || active.log.input.kind === 'dtmf') return
+    if (active.log.input.kind === 'answered' || active.log.input.kind === 'dtmf' || active.log.input.kind === 'limit') return
     this.#awaitingWords?.settle('')
     active.scope.end('the caller went on')
     this.#active = null
@@ -403,13 +413,18 @@ export class Conversation {
     const bridgeAt = later(lastVoicedAt, (commit?.patienceMs ?? 0) + budget.stallAfterMs)
     const transcriptMs = budget.stagesMs.transcript
     const stallAt = input instanceof Promise && transcriptMs !== undefined ? earliest(bridgeAt, later(now, transcriptMs)) : bridgeAt
-    const turn = this.#turnCount++
-    if (turn >= this.#context.company.limits.turnsPerCall) {
+    const known = input instanceof Promise ? null : input
+    if (this.#limit === 'said') {
       this.#act({ kind: 'hang-up', reason: 'limit' })
       return
     }
+    if (known?.kind === 'limit') this.#limit = 'said'
+    else if (this.#limit === 'due' || this.#turnCount >= this.#context.company.limits.turnsPerCall) {
+      this.#reachLimit('turns')
+      return
+    }
+    const turn = this.#turnCount++
     const speculation = this.#speculation
-    const known = input instanceof Promise ? null : input
     const used = speculation !== null && known?.kind === 'speech' && sameWords(speculation.text, known.text)
     if (!used) this.#abandonSpeculation()
     this.#speculation = null
@@ -458,11 +473,16 @@ export class Conversation {
     this.#fallSilent()
     this.#expectation = active.reply.expectation ?? OPEN_EXPECTATION
     this.#ear.expect(this.#expectation)
-    const action = end.actions.at(-1)
+    const action = end.actions.at(-1) ?? (this.#limit === 'said' ? ({ kind: 'hang-up', reason: 'limit' } as const) : undefined)
     if (action !== undefined) {
       this.#act(action)
       return
     }
+    if (this.#limit === 'due') {
+      this.#startTurn({ kind: 'limit' }, null)
+      return
+    }
+    void this.#checkSpending()
     const waiting = this.#afterReply
     this.#afterReply = null
     if (waiting !== null) this.#onCommit(waiting)
@@ -520,6 +540,23 @@ export class Conversation {
 
   #interruptActive(rule: string): void {
     if (this.#active !== null) this.#yield(this.#active, rule, this.#leg.mediaNowMs())
+  }
+
+  async #checkSpending(): Promise<void> {
+    try {
+      if ((await this.#deps.isOverspent?.(this.#context.company.id, this.#scope.signal)) === true) this.#reachLimit('spending')
+    } catch (error) {
+      if (!this.#scope.ended) this.#deps.onError(this.#context.company.id, this.callSid, error)
+    }
+  }
+
+  /** Goodbye, in words, after what the agent is saying; and whatever becomes of the goodbye, the end. */
+  #reachLimit(limit: CallLimit): void {
+    if (this.#scope.ended || this.#finalAction !== null || this.#limit === 'said') return
+    if (this.#limit === 'none') this.#deps.onLimit?.(this.#context.company.id, this.callSid, limit)
+    this.#limit = 'due'
+    this.#ending.start(GOODBYE_MS, () => this.#act({ kind: 'hang-up', reason: 'limit' }))
+    if (this.#active === null || this.#active.reply.audibleAt === null) this.#startTurn({ kind: 'limit' }, null)
   }
 
   #act(action: CallAction): void {

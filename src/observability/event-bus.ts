@@ -5,7 +5,7 @@ export type CompanyEvent = Readonly<{
   /** Counts up by one per company in this process; a gap tells a reader that it missed something. */
   id: number
   companyId: string
-  kind: 'call.started' | 'turn.finished' | 'call.ended'
+  kind: 'call.started' | 'turn.finished' | 'limit.reached' | 'call.ended'
   /** RFC 3339. */
   at: string
   callSid: string

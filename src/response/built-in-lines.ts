@@ -17,5 +17,6 @@ export const LINES = {
   offerOnCall: 'Shall I connect you to our on-call line now?',
   englishOnly: "I'm sorry, I only speak English.",
   menu: 'Press zero for a person, one to leave a message, or nine to hear that again. Or just tell me what you need.',
+  limit: "I'm sorry, I have to end this call now.",
   unsafeToSay: "I'm sorry, I can't answer right now. Please call back in a few minutes.",
 } as const

@@ -13,6 +13,8 @@ export const callEvents: AnswerStep = async function callEvents(turn) {
       return silencePrompt(turn, input.count)
     case 'inaudible':
       return inaudible(turn)
+    case 'limit':
+      return { ...PLAIN, source: 'goodbye', intent: 'limit', texts: [LINES.limit, turn.question.context.agent.lines.goodbye], action: { kind: 'hang-up', reason: 'limit' } }
     case 'dtmf':
       return keys(turn, input.digits)
     case 'speech':

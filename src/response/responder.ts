@@ -15,6 +15,8 @@ export type TurnInput =
   | Readonly<{ kind: 'answered'; resumed: boolean; returning?: boolean }>
   /** The caller has said nothing; `count` is 1 for the first prompt. */
   | Readonly<{ kind: 'silence'; count: number }>
+  /** The call has come to one of its limits: minutes, turns, or what the company may spend in a day. Say goodbye and end it. */
+  | Readonly<{ kind: 'limit' }>
   /** The recogniser lost the caller's words. */
   | Readonly<{ kind: 'inaudible' }>
 

@@ -19,7 +19,7 @@ const callAction = z.discriminatedUnion('kind', [
 export const turnRecordSchema = z.looseObject({
   turn: z.int().min(0),
   startedAt: timestamp,
-  input: z.enum(['speech', 'dtmf', 'answered', 'silence', 'inaudible']),
+  input: z.enum(['speech', 'dtmf', 'answered', 'silence', 'inaudible', 'limit']),
   heard: z.string(),
   said: z.string(),
   delivered: z.string(),

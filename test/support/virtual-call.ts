@@ -166,7 +166,7 @@ export const say = (text: string): ReplyPart => ({ kind: 'say', text: text as Sp
 export const GREETING = 'Thank you for calling Polar Bay Air.'
 
 /** A whole call with everything real but the engines, in virtual time. */
-export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string; recordings?: RecordingStore }) {
+export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string; recordings?: RecordingStore; spend?: CallServiceDeps['spend'] }) {
   const clock = new VirtualClock()
   const scope = new Scope()
   const calls = new MemoryCalls()
@@ -209,6 +209,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
     entryById: new Map(),
   }
   const learned: unknown[] = []
+  const limits: string[] = []
   const deps: CallServiceDeps = {
     clock,
     scope,
@@ -217,10 +218,11 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
     contexts: { load: async () => context, invalidate: () => undefined },
     findCompanyByNumber: async (number) => (context.company.phoneNumbers.includes(number) ? context.company : null),
     recordings: options.recordings === undefined ? null : { store: options.recordings, speakable: (notice) => notice as SpeakableText },
+    ...(options.spend === undefined ? {} : { spend: options.spend }),
     recordLearning: async (_companyId, learning) => {
       learned.push(learning)
     },
-    observer: { callStarted: () => undefined, callEnded: () => undefined, turnFinished: () => undefined },
+    observer: { callStarted: () => undefined, callEnded: () => undefined, turnFinished: () => undefined, limitReached: (_companyId, _callSid, limit) => limits.push(limit) },
     directory: new InMemoryCallDirectory({ maxCalls: 1000 }),
     conversation: {
       voiceActivity,
@@ -251,6 +253,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
     errors,
     questions,
     learned,
+    limits,
     service,
     /** Starts a call; returns its leg and a promise for its end. */
     dial(start: Partial<FakeLeg['start']> = {}) {
