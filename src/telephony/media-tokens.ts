@@ -14,7 +14,7 @@ export type MediaClaims = Readonly<{
 
 /** One-use tickets from the webhook to the media stream it asked for: the stream itself carries no proof of who is calling whom. */
 export interface MediaTokens {
-  /** A token of 43 URL-safe characters. @throws ClientsViaError OVERLOADED when too many are outstanding. */
+  /** A token of 43 to 490 URL-safe characters, which fits into a stream's parameter. @throws ClientsViaError OVERLOADED when too many are outstanding. */
   issue(claims: MediaClaims, signal?: AbortSignal): Promise<string>
   /** Atomic: of any number of attempts with one token exactly one gets the claims. Null: unknown, used or expired. */
   consume(token: string, signal?: AbortSignal): Promise<MediaClaims | null>
