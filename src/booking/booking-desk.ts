@@ -33,6 +33,8 @@ export type TimeRange = Readonly<{ from: string; to: string }>
 
 export type AppointmentRequest = Readonly<{
   opening: Opening
+  /** Whoever else can do it at that time may, where nobody was asked for by name: who loses a race for one crew gets the other. */
+  anyResource?: boolean
   customer: Appointment['customer']
   reason: string
   answers: Readonly<Record<string, string>>

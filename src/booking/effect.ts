@@ -39,3 +39,6 @@ export interface Effects {
 export const NO_EFFECTS: Effects = {
   perform: async () => ({ kind: 'failed', reason: 'nothing is changed here' }),
 }
+
+/** The effects of one turn of a call. `committed` settles when the turn is the agent's; it never does for one that is given up. */
+export type EffectsForTurn = (turn: Readonly<{ companyId: string; callSid: string; turn: number; committed: Promise<void> }>) => Effects
