@@ -99,6 +99,8 @@ class FakeSession implements TranscriptionSession {
 
   push(frame: AudioFrame): void {
     if (this.#lifetime.ended) return
+    // It cannot know what it was not given.
+    if (this.#heardMs === 0) this.#fromMs = Math.max(this.#fromMs, frame.mediaMs)
     this.#heardMs = frame.mediaMs + frame.samples.length / 8
     const isDue = this.#partialEveryMs !== null && this.#heardMs - this.#lastPartialMs >= this.#partialEveryMs
     if (!this.#speaking || !isDue) return
