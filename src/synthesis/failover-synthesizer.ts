@@ -1,123 +1,185 @@
-import { later, type Clock, type Instant } from '../core/clock.ts'
+import { Breaker } from '../core/breaker.ts'
+import type { Clock, Instant } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { Scope, ScopeEnded } from '../core/scope.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import { foreignFormat, longestPlausibleBytes, SNIFF_BYTES } from './audio-sniffing.ts'
+import { quietestCut, unsaid, VoicePace } from './broken-sentence.ts'
 import type { PrioritySynthesizer, SpeakOptions } from './speaking.ts'
 import type { Voice } from './synthesizer.ts'
 
 /** The last engine's first audio. By then the caller has heard a stall phrase, and a line kept ready must take over. */
 const LAST_ENGINE_WITHIN_MS = 4000
-/** Between two chunks of a sentence that has begun; the carrier holds about 200 ms, so more is heard as a stutter. */
-const DEFAULT_CHUNK_WITHIN_MS = 1000
-/** A failing engine is left alone for this long, then one sentence tries it again: short, since one tenant's trouble must not switch off all. */
-const COOL_OFF_MS = 10_000
-/** One failure may be the sentence's fault. */
-const FAILURES_BEFORE_COOL_OFF = 2
+/** However late a turn is, an engine in good health gets this long: it answers within 150 ms. */
+const LEAST_PATIENCE_MS = 250
+/** What the next engine needs before its own first audio. */
+const NEXT_ENGINE_MS = 150
+/** How long a sentence may run dry. The carrier holds about 200 ms, so less than this is not heard. */
+const DRY_MS = 200
+/** Once a sentence has begun, this much of it is kept back, so that a sentence that breaks off ends between two sounds. */
+const KEPT_BACK_BYTES = 2000
+/** A voice and an engine each; a few hundred companies' at most. */
+const MOST_PACES = 500
 
 export type VoiceEngine = Readonly<{
   synthesizer: PrioritySynthesizer
   /** Voices have other names at other engines. The caller's own voice if not given. */
   voiceFor?: (voice: Voice) => Voice
+  /** Shared by everybody who asks this provider with this key; the engine's own if not given. */
+  breaker?: Breaker
 }>
 
 export type FailoverEvent = Readonly<{ engine: string; error: unknown; audioBytes: number }>
+/** `firstAudioMs`: from the request; `characters`: as vendors bill them. */
+export type SpokenEvent = Readonly<{ engine: string; firstAudioMs: number; characters: number }>
 
-type Seat = { readonly engine: VoiceEngine; failures: number; coolUntil: Instant | null }
+type Seat = Readonly<{ engine: VoiceEngine; breaker: Breaker; isLast: boolean }>
+/** What an engine made of a text: all of it, or the words it still owes. */
+type Outcome = Readonly<{ kind: 'whole' }> | Readonly<{ kind: 'broke'; owed: string; error: unknown; audioBytes: number }>
 
 /**
  * Asks engines in order, sentence by sentence. One that fails, is late with its first audio, or sends something else than µ-law is
- * passed over before anything was heard. An engine that breaks off in mid-sentence ends that sentence with ENGINE_FAILED (another
- * voice would repeat words); the next sentence goes on. Throws ENGINE_FAILED when no engine spoke, or the signal's reason.
+ * passed over before anything was heard. Where an engine breaks off, runs dry or dribbles in mid-sentence, the next one says the
+ * words that were not said yet. Throws ENGINE_FAILED when no engine spoke to the end, or the signal's reason.
  */
 export class FailoverSynthesizer implements PrioritySynthesizer {
   readonly name: string
   readonly #seats: readonly Seat[]
   readonly #clock: Clock
   readonly #firstAudioWithinMs: number
-  readonly #chunkWithinMs: number
   readonly #onFailure: (event: FailoverEvent) => void
+  readonly #onSpoken: (event: SpokenEvent) => void
+  readonly #paces = new Map<string, VoicePace>()
 
   constructor(
     options: Readonly<{
       /** The preferred one first. The last one is given more time: nothing better is left. */
       engines: readonly VoiceEngine[]
       clock: Clock
+      /** Where the turn does not say otherwise. */
       firstAudioWithinMs: number
-      chunkWithinMs?: number
       onFailure?: (event: FailoverEvent) => void
+      onSpoken?: (event: SpokenEvent) => void
     }>,
   ) {
     const first = options.engines[0]
     if (first === undefined) throw new RangeError('engines must name at least one synthesizer')
     // The first engine's name: what is cached under it was spoken by it (see `onStandIn`).
     this.name = first.synthesizer.name
-    this.#seats = options.engines.map((engine) => ({ engine, failures: 0, coolUntil: null }))
+    this.#seats = options.engines.map((engine, position) => ({
+      engine,
+      breaker: engine.breaker ?? new Breaker(engine.synthesizer.name, options.clock),
+      isLast: position === options.engines.length - 1,
+    }))
     this.#clock = options.clock
     this.#firstAudioWithinMs = options.firstAudioWithinMs
-    this.#chunkWithinMs = options.chunkWithinMs ?? DEFAULT_CHUNK_WITHIN_MS
     this.#onFailure = options.onFailure ?? (() => undefined)
+    this.#onSpoken = options.onSpoken ?? (() => undefined)
   }
 
   async *synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal, options: SpeakOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
     signal.throwIfAborted()
-    const willing = this.#seats.filter((seat) => !this.#cooling(seat))
-    const seats = willing.length > 0 ? willing : this.#seats
+    let owed = text as string
     let cause: unknown = null
-    for (const [position, seat] of seats.entries()) {
-      const patienceMs = position === seats.length - 1 ? Math.max(LAST_ENGINE_WITHIN_MS, this.#firstAudioWithinMs) : this.#firstAudioWithinMs
-      let sentBytes = 0
-      try {
-        for await (const chunk of this.#speak(seat.engine, text, voice, patienceMs, signal, options)) {
-          if (sentBytes === 0 && seat !== this.#seats[0]) options.onStandIn?.()
-          sentBytes += chunk.length
-          if (sentBytes > longestPlausibleBytes(text)) throw new ClientsViaError('ENGINE_FAILED', `${seat.engine.synthesizer.name} speaks without end`)
-          yield chunk
-        }
-        this.#succeeded(seat)
-        return
-      } catch (error) {
-        signal.throwIfAborted()
-        this.#failed(seat)
-        this.#onFailure({ engine: seat.engine.synthesizer.name, error, audioBytes: sentBytes })
-        if (sentBytes > 0) throw new ClientsViaError('ENGINE_FAILED', `${seat.engine.synthesizer.name} broke off in mid-sentence`, { audioBytes: sentBytes }, { cause: error })
-        cause = error
-      }
+    let tried = 0
+    for (const seat of this.#seats) {
+      // Nobody is left to ask instead of the last one.
+      if (!seat.breaker.tryPass() && !seat.isLast) continue
+      tried += 1
+      if (seat !== this.#seats[0]) options.onStandIn?.()
+      const outcome = yield* this.#speak(seat, owed, voice, signal, options)
+      if (outcome.kind === 'whole') return
+      // A sentence of two voices, or of half a one, is good to hear and not worth keeping.
+      options.onStandIn?.()
+      cause = outcome.error
+      owed = outcome.owed
+      if (owed === '') return
     }
-    throw new ClientsViaError('ENGINE_FAILED', 'no voice engine could speak the sentence', { tried: seats.length }, { cause })
+    throw new ClientsViaError('ENGINE_FAILED', 'no voice engine could speak the sentence', { tried }, { cause })
   }
 
-  /** One engine's audio, checked: never empty, its head sniffed before a byte leaves. */
-  async *#speak(
-    engine: VoiceEngine,
+  /** One engine's part: checked, and told about. Throws the signal's reason only. */
+  async *#speak(seat: Seat, text: string, voice: Voice, signal: AbortSignal, options: SpeakOptions): AsyncGenerator<Uint8Array, Outcome, undefined> {
+    const { engine, breaker } = seat
+    const name = engine.synthesizer.name
+    const own = engine.voiceFor?.(voice) ?? voice
+    const pace = this.#paceOf(`${name} ${own.id} ${own.speed}`)
+    const startedAt = this.#clock.now()
+    let firstAudioMs = 0
+    let saidBytes = 0
+    let kept: Uint8Array = new Uint8Array(0)
+    let settled = false
+    try {
+      for await (const chunk of this.#checked(seat, text as SpeakableText, own, startedAt, signal, options)) {
+        if (saidBytes === 0) firstAudioMs = this.#clock.now() - startedAt
+        const held = joined(kept, chunk)
+        // What the caller waits for is never kept back.
+        const ready = saidBytes === 0 ? held.length : Math.max(0, held.length - KEPT_BACK_BYTES)
+        kept = held.subarray(ready)
+        if (ready === 0) continue
+        saidBytes += ready
+        if (saidBytes > longestPlausibleBytes(text)) throw new ClientsViaError('ENGINE_FAILED', `${name} speaks without end`)
+        yield held.subarray(0, ready)
+      }
+      if (kept.length > 0) yield kept
+      settled = true
+      breaker.succeeded()
+      pace.learn(text, (saidBytes + kept.length) / 8)
+      this.#onSpoken({ engine: name, firstAudioMs, characters: text.length })
+      return { kind: 'whole' }
+    } catch (error) {
+      signal.throwIfAborted()
+      settled = true
+      breaker.failed()
+      this.#onFailure({ engine: name, error, audioBytes: saidBytes })
+      if (saidBytes === 0) return { kind: 'broke', owed: text, error, audioBytes: 0 }
+      this.#onSpoken({ engine: name, firstAudioMs, characters: text.length })
+      const last = kept.subarray(0, quietestCut(kept))
+      if (last.length > 0) yield last
+      return { kind: 'broke', owed: unsaid(text, saidBytes + last.length, pace.msPerWeight), error, audioBytes: saidBytes }
+    } finally {
+      if (!settled) breaker.abandoned()
+    }
+  }
+
+  /** One engine's audio: never empty, never late, never running dry, its head sniffed before a byte leaves. */
+  async *#checked(
+    seat: Seat,
     text: SpeakableText,
     voice: Voice,
-    patienceMs: number,
+    startedAt: Instant,
     signal: AbortSignal,
     options: SpeakOptions,
   ): AsyncGenerator<Uint8Array, void, undefined> {
+    const { engine, isLast } = seat
     const scope = new Scope()
     const onAbort = (): void => scope.end(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
-    const chunks = engine.synthesizer.synthesize(text, engine.voiceFor?.(voice) ?? voice, scope.signal, options)[Symbol.asyncIterator]()
-    const startedAt = this.#clock.now()
-    let held: Uint8Array | null = new Uint8Array(0)
+    const chunks = engine.synthesizer.synthesize(text, voice, scope.signal, options)[Symbol.asyncIterator]()
+    let head: Uint8Array | null = new Uint8Array(0)
+    let dryAt = startedAt + (isLast ? Math.max(LAST_ENGINE_WITHIN_MS, this.#firstAudioWithinMs) : this.#patienceMs(startedAt, options))
     try {
       for (;;) {
-        const withinMs = held === null ? this.#chunkWithinMs : patienceMs - (this.#clock.now() - startedAt)
-        const next = await withDeadline(this.#clock, Math.max(0, withinMs), scope.signal, () => chunks.next())
+        const next = await withDeadline(this.#clock, Math.max(0, dryAt - this.#clock.now()), scope.signal, () => chunks.next())
         if (next.done === true) break
-        if (held === null) {
-          yield next.value
+        const piece: Uint8Array = head === null ? next.value : joined(head, next.value)
+        if (head !== null && piece.length < SNIFF_BYTES) {
+          head = piece
           continue
         }
-        held = joined(held, next.value)
-        if (held.length < SNIFF_BYTES) continue
-        yield checkedHead(held, engine.synthesizer.name)
-        held = null
+        if (head !== null) {
+          refuseForeign(piece, engine.synthesizer.name)
+          head = null
+          dryAt = this.#clock.now() + (isLast ? LAST_ENGINE_WITHIN_MS : DRY_MS)
+        }
+        dryAt += piece.length / 8
+        yield piece
       }
-      if (held !== null) yield checkedHead(held, engine.synthesizer.name)
+      if (head === null) return
+      if (head.length === 0) throw new ClientsViaError('ENGINE_FAILED', `${engine.synthesizer.name} sent no audio`)
+      refuseForeign(head, engine.synthesizer.name)
+      yield head
     } finally {
       signal.removeEventListener('abort', onAbort)
       scope.end(new ScopeEnded())
@@ -126,29 +188,30 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
     }
   }
 
-  #cooling(seat: Seat): boolean {
-    return seat.coolUntil !== null && this.#clock.now() < seat.coolUntil
+  /** What the turn has left, less what the engine after this one needs; nobody waits for a phrase that is made in advance. */
+  #patienceMs(startedAt: Instant, options: SpeakOptions): number {
+    if (options.dueBy === undefined || options.priority === 'warm') return this.#firstAudioWithinMs
+    const leftMs = options.dueBy - startedAt - NEXT_ENGINE_MS
+    return Math.min(this.#firstAudioWithinMs, Math.max(LEAST_PATIENCE_MS, leftMs))
   }
 
-  #failed(seat: Seat): void {
-    seat.failures += 1
-    if (seat.failures >= FAILURES_BEFORE_COOL_OFF) seat.coolUntil = later(this.#clock.now(), COOL_OFF_MS)
-  }
-
-  #succeeded(seat: Seat): void {
-    seat.failures = 0
-    seat.coolUntil = null
+  #paceOf(key: string): VoicePace {
+    const known = this.#paces.get(key)
+    if (known !== undefined) return known
+    if (this.#paces.size >= MOST_PACES) this.#paces.clear()
+    const made = new VoicePace()
+    this.#paces.set(key, made)
+    return made
   }
 }
 
-function checkedHead(head: Uint8Array, engine: string): Uint8Array {
-  if (head.length === 0) throw new ClientsViaError('ENGINE_FAILED', `${engine} sent no audio`)
+function refuseForeign(head: Uint8Array, engine: string): void {
   const format = foreignFormat(head)
   if (format !== null) throw new ClientsViaError('ENGINE_FAILED', `${engine} sent ${format} instead of µ-law`)
-  return head
 }
 
 function joined(left: Uint8Array, right: Uint8Array): Uint8Array {
+  if (left.length === 0) return right
   const whole = new Uint8Array(left.length + right.length)
   whole.set(left)
   whole.set(right, left.length)

@@ -1,8 +1,8 @@
 import OpenAI from 'openai'
-import { Agent, fetch } from 'undici'
 import { encodeMulaw } from '../audio/g711.ts'
 import { StreamingResampler } from '../audio/resample.ts'
 import { ClientsViaError } from '../core/errors.ts'
+import { keepAliveFetch } from '../core/keep-alive-fetch.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import { foreignFormat, SNIFF_BYTES } from './audio-sniffing.ts'
 import type { PrioritySynthesizer } from './speaking.ts'
@@ -10,8 +10,6 @@ import type { Voice } from './synthesizer.ts'
 
 /** To the first byte; the sentence's own deadline is shorter and cuts in first. */
 const HEADERS_WITHIN_MS = 5000
-/** Longer than callers think: the next sentence finds its connection open. */
-const KEEP_ALIVE_MS = 60_000
 const SOURCE_HZ = 24_000
 const TELEPHONE_HZ = 8000
 
@@ -19,7 +17,7 @@ const TELEPHONE_HZ = 8000
 export class OpenAiSynthesizer implements PrioritySynthesizer {
   readonly name: string
   readonly #client: OpenAI
-  readonly #agent = new Agent({ keepAliveTimeout: KEEP_ALIVE_MS })
+  readonly #line = keepAliveFetch(HEADERS_WITHIN_MS)
   readonly #model: string
 
   constructor(options: Readonly<{ apiKey: string | null; baseUrl: string | null; model: string }>) {
@@ -31,9 +29,9 @@ export class OpenAiSynthesizer implements PrioritySynthesizer {
       ...(options.baseUrl === null ? {} : { baseURL: options.baseUrl }),
       maxRetries: 0,
       timeout: HEADERS_WITHIN_MS,
-      // Node's own fetch refuses another undici's connections.
-      fetch,
-      fetchOptions: { dispatcher: this.#agent },
+      fetch: this.#line.fetch,
+      // Its warnings would go to the console beside our log.
+      logLevel: 'off',
     })
   }
 
@@ -53,7 +51,7 @@ export class OpenAiSynthesizer implements PrioritySynthesizer {
   }
 
   close(): Promise<void> {
-    return this.#agent.destroy()
+    return this.#line.close()
   }
 }
 

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Instant } from '../core/clock.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import { PhraseFolder, type PhraseKey } from './phrase-folder.ts'
 import { SharedSynthesis } from './shared-synthesis.ts'
@@ -47,23 +48,23 @@ export class PhraseCache {
   }
 
   /** A new agent version is a new voice: what the old one made ready is not found any more. */
-  forCompany(company: Readonly<{ companyId: string; agentVersion: number }>): WarmableVoice {
+  forCompany(company: Readonly<{ companyId: string; agentVersion: number }>, engine: PrioritySynthesizer = this.#synthesizer): WarmableVoice {
     const keyOf = (text: string, voice: Voice): PhraseKey => ({
       companyId: company.companyId,
       agentVersion: company.agentVersion,
-      engine: this.#synthesizer.name,
+      engine: engine.name,
       voiceId: voice.id,
       speed: voice.speed,
       text,
     })
     return {
       peek: (text, voice) => this.#peek(keyOf(text, voice)),
-      synthesize: (text, voice, signal) => this.#synthesize(keyOf(text, voice), text, voice, signal),
+      synthesize: (text, voice, signal, dueBy) => this.#synthesize(keyOf(text, voice), engine, text, voice, signal, dueBy),
       warm: async (texts, voice, signal) => {
         const failures: unknown[] = []
         for (const text of texts) {
           try {
-            await this.#warm(keyOf(text, voice), text, voice, signal)
+            await this.#warm(keyOf(text, voice), engine, text, voice, signal)
           } catch (error) {
             signal.throwIfAborted()
             failures.push(error)
@@ -92,7 +93,14 @@ export class PhraseCache {
     return entry !== undefined && entry.companyId === key.companyId ? entry.mulaw : null
   }
 
-  async *#synthesize(key: PhraseKey, text: SpeakableText, voice: Voice, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#synthesize(
+    key: PhraseKey,
+    engine: PrioritySynthesizer,
+    text: SpeakableText,
+    voice: Voice,
+    signal: AbortSignal,
+    dueBy: Instant | undefined,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     signal.throwIfAborted()
     const ready = this.#peek(key)
     if (ready !== null) {
@@ -102,10 +110,10 @@ export class PhraseCache {
     const running = this.#running.get(nameOf(key))
     // A caller does not queue behind the background: a warming synthesis that joined no caller yet is begun again, first in line.
     if (running !== undefined && running.priority === 'warm') this.#drop(key, running)
-    yield* this.#share(key, text, voice, 'live').listen(signal)
+    yield* this.#share(key, engine, text, voice, 'live', dueBy).listen(signal)
   }
 
-  async #warm(key: PhraseKey, text: SpeakableText, voice: Voice, signal: AbortSignal): Promise<void> {
+  async #warm(key: PhraseKey, engine: PrioritySynthesizer, text: SpeakableText, voice: Voice, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.#peek(key) === null) {
       const stored = await this.#readStored(key)
@@ -114,7 +122,7 @@ export class PhraseCache {
         return
       }
       while (this.#peek(key) === null) {
-        const shared = this.#share(key, text, voice, 'warm')
+        const shared = this.#share(key, engine, text, voice, 'warm', undefined)
         try {
           for await (const _ of shared.listen(signal)) continue
           break
@@ -130,7 +138,7 @@ export class PhraseCache {
   }
 
   /** The synthesis in progress, or a new one. */
-  #share(key: PhraseKey, text: SpeakableText, voice: Voice, priority: Priority): SharedSynthesis {
+  #share(key: PhraseKey, engine: PrioritySynthesizer, text: SpeakableText, voice: Voice, priority: Priority, dueBy: Instant | undefined): SharedSynthesis {
     const name = nameOf(key)
     const running = this.#running.get(name)
     if (running !== undefined && !running.stopped) return running
@@ -140,7 +148,7 @@ export class PhraseCache {
     }
     const shared = new SharedSynthesis(
       priority,
-      (signal) => this.#synthesizer.synthesize(text, voice, signal, { priority, onStandIn }),
+      (signal) => engine.synthesize(text, voice, signal, { priority, onStandIn, ...(dueBy === undefined ? {} : { dueBy }) }),
       (whole) => {
         if (this.#running.get(name) === shared) this.#running.delete(name)
         if (whole !== null && whole.length > 0 && !standIn) this.#keep(key, whole)

@@ -1,3 +1,4 @@
+import type { Instant } from '../core/clock.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import type { Synthesizer, Voice } from './synthesizer.ts'
 
@@ -7,7 +8,9 @@ export type Priority = 'live' | 'warm'
 export type SpeakOptions = Readonly<{
   /** 'live' unless told otherwise. */
   priority?: Priority
-  /** Called before the first chunk when a stand-in engine speaks: such audio is good to hear and not worth keeping. */
+  /** When the caller must hear something, where a turn waits for it. */
+  dueBy?: Instant
+  /** Called when a stand-in engine speaks, or half a sentence must do: such audio is good to hear and not worth keeping. */
   onStandIn?: () => void
 }>
 

@@ -1,3 +1,4 @@
+import type { Instant } from '../core/clock.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 
 export type Voice = Readonly<{
@@ -20,5 +21,6 @@ export interface Synthesizer {
 export interface CompanyVoice {
   /** Ready audio, or null; never waits. */
   peek(text: SpeakableText, voice: Voice): Uint8Array | null
-  synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** `dueBy`: when the caller must hear something; an engine that is late is replaced in time for it. */
+  synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal, dueBy?: Instant): AsyncIterable<Uint8Array>
 }

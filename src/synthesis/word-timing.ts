@@ -42,6 +42,12 @@ export function estimatedEnds(words: readonly string[], speechMs: number): numbe
   })
 }
 
+/** What there is to pronounce in a text, pauses between its words included, in the measure of `estimatedEnds`: at one pace, weights are times. */
+export function weightOf(text: string): number {
+  const words = text.split(/\s+/).filter((word) => word !== '')
+  return words.reduce((sum, word, i) => sum + spokenWeight(word) + (i < words.length - 1 ? pauseWeight(word) : 0), 0)
+}
+
 /** A vowel group lasts about twice as long as a consonant; "$89.95" weighs what "eighty nine dollars and ninety five cents" does. */
 const VOWEL_WEIGHT = 1.3
 const CONSONANT_WEIGHT = 0.6

@@ -13,12 +13,14 @@ export class FakeSynthesizer implements PrioritySynthesizer {
   readonly spoken: { text: string; voice: Voice; priority: Priority; outcome: 'running' | 'whole' | 'failed' | 'aborted' }[] = []
   readonly #clock: Clock
   firstAudioMs: number
-  msPerWord: number
+  msPerWord: number | ((word: string) => number)
+  /** Where 'breaks-off' and 'hangs-mid-sentence' strike. */
+  wordsBeforeFault = 1
   /** Time that each further word takes to be made. */
   wordEveryMs: number
   fault: FakeFault | null
 
-  constructor(options: Readonly<{ clock: Clock; name?: string; firstAudioMs?: number; msPerWord?: number; wordEveryMs?: number; fault?: FakeFault | null }>) {
+  constructor(options: Readonly<{ clock: Clock; name?: string; firstAudioMs?: number; msPerWord?: number | ((word: string) => number); wordEveryMs?: number; fault?: FakeFault | null }>) {
     this.#clock = options.clock
     this.name = options.name ?? 'fake'
     this.firstAudioMs = options.firstAudioMs ?? 0
@@ -53,16 +55,16 @@ export class FakeSynthesizer implements PrioritySynthesizer {
     for (let i = 0; this.fault === 'never-ends' || i < words.length; i += 1) {
       signal.throwIfAborted()
       if (i > 0 && this.wordEveryMs > 0) await this.#clock.sleep(this.wordEveryMs, signal)
-      if (i > 0 && this.fault === 'breaks-off') throw new ClientsViaError('ENGINE_FAILED', 'the fake voice broke off')
-      if (i > 0 && this.fault === 'hangs-mid-sentence') await forever(signal)
-      yield tone(this.msPerWord, 300 + 40 * (i % 8))
+      if (i >= this.wordsBeforeFault && this.fault === 'breaks-off') throw new ClientsViaError('ENGINE_FAILED', 'the fake voice broke off')
+      if (i >= this.wordsBeforeFault && this.fault === 'hangs-mid-sentence') await forever(signal)
+      yield tone(typeof this.msPerWord === 'number' ? this.msPerWord : this.msPerWord(words[i % words.length] as string), 300 + 40 * (i % 8))
     }
   }
 }
 
 /** A sine at -18 dBFS RMS. */
 function tone(durationMs: number, frequencyHz: number): Uint8Array {
-  const samples = Int16Array.from({ length: durationMs * 8 }, (_, i) => Math.round(5834 * Math.sin((2 * Math.PI * frequencyHz * i) / 8000)))
+  const samples = Int16Array.from({ length: Math.round(durationMs * 8) }, (_, i) => Math.round(5834 * Math.sin((2 * Math.PI * frequencyHz * i) / 8000)))
   return encodeMulaw(samples)
 }
 

@@ -2,9 +2,11 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { later } from '../../src/core/clock.ts'
 import { FailoverSynthesizer, type FailoverEvent } from '../../src/synthesis/failover-synthesizer.ts'
 import { PhraseCache } from '../../src/synthesis/phrase-cache.ts'
 import { PhraseFolder } from '../../src/synthesis/phrase-folder.ts'
+import { weightOf } from '../../src/synthesis/word-timing.ts'
 import { FakeSynthesizer, type FakeFault } from '../support/fake-synthesizer.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { collect, SLT, speakable } from '../support/voices.ts'
@@ -45,26 +47,50 @@ t.test('a caller hears the second voice when the first one', async (t) => {
   })
 })
 
-t.test('a voice that breaks off in mid-sentence is not followed by another saying it again', async (t) => {
-  for (const fault of ['breaks-off', 'hangs-mid-sentence'] as const) {
-    const { clock, second, voice } = pair(fault)
-    const chunks: Uint8Array[] = []
-    const speaking = (async () => {
-      for await (const chunk of voice.synthesize(TEXT, SLT, never)) chunks.push(chunk)
-    })()
-    await t.rejects(clock.runUntil(speaking), { code: 'ENGINE_FAILED' }, fault)
-    t.equal(Buffer.concat(chunks).length, 480, 'what it said stays said')
-    t.equal(second.spoken.length, 0)
+t.test('where a voice breaks off, falls silent or dribbles, the other one says the words that are missing', async (t) => {
+  const long = speakable('Our technician can be there tomorrow morning, between eight and ten, and it costs eighty nine dollars.')
+  const words = long.split(' ')
+  for (const pace of [55, 75, 110]) {
+    for (const fault of ['breaks-off', 'hangs-mid-sentence'] as const) {
+      const { clock, first, second, events, voice } = pair(null)
+      first.msPerWord = (word) => pace * (word === words.at(-1) ? weightOf(word) : weightOf(`${word} x`) - weightOf('x'))
+      // One whole sentence teaches its pace.
+      for (let i = 0; i < 12; i += 1) await clock.runUntil(collect(voice.synthesize(long, SLT, never)))
+      for (const said of [1, 4, 9, words.length - 1]) {
+        first.fault = fault
+        first.wordsBeforeFault = said
+        const startedAt = clock.now()
+        const audio = await clock.runUntil(collect(voice.synthesize(long, SLT, never)))
+        t.equal(second.spoken.at(-1)?.text, words.slice(said).join(' '), `${fault} after ${said} words at pace ${pace}`)
+        const firstMs = audio.length / 8 - 80 * (words.length - said)
+        t.ok(clock.now() - startedAt <= firstMs + 200, 'the silence in between is no longer than the carrier hides')
+        first.fault = null
+        await clock.runUntil(collect(voice.synthesize(long, SLT, never)))
+      }
+      t.equal(events.length, 4)
+    }
   }
 })
 
-t.test('a voice that never ends is stopped', async (t) => {
-  const { clock, first, voice } = pair('never-ends')
-  await t.rejects(clock.runUntil(collect(voice.synthesize(TEXT, SLT, never))), { code: 'ENGINE_FAILED' })
+t.test('a voice that never ends is stopped, and what it said is not kept', async (t) => {
+  const { clock, first, second, voice } = pair('never-ends')
+  const company = new PhraseCache({ synthesizer: voice, folder: null }).forCompany({ companyId: 'polar', agentVersion: 1 })
+  await clock.runUntil(collect(company.synthesize(TEXT, SLT, never)))
   t.equal(first.spoken[0]?.outcome, 'aborted')
+  t.equal(second.spoken.length, 0, 'nothing is owed')
+  t.equal(company.peek(TEXT, SLT), null)
 })
 
-t.test('a voice that fails twice is left alone for ten seconds and then tried again', async (t) => {
+t.test('how long the first sound is waited for depends on what the turn has left', async (t) => {
+  for (const [leftMs, waitedMs] of [[5000, 400], [500, 350], [100, 250]] as const) {
+    const { clock, second, voice } = pair('hangs')
+    await clock.runUntil(collect(voice.synthesize(TEXT, SLT, never, { dueBy: later(clock.now(), leftMs) })))
+    t.equal(clock.now(), waitedMs)
+    t.equal(second.spoken.length, 1)
+  }
+})
+
+t.test('a voice that fails twice is left alone for some seconds and then tried again', async (t) => {
   const { clock, first, voice } = pair('refuses')
   for (let i = 0; i < 4; i += 1) await clock.runUntil(collect(voice.synthesize(TEXT, SLT, never)))
   t.equal(first.spoken.length, 2)

@@ -119,7 +119,7 @@ t.test('what was asked shapes what is listened for: new words open a new line, a
   hear(session, first.startMs + 600, first.endMs + 60)
   session.hint({ kind: 'speech-paused', lastVoicedMs: first.endMs })
   t.equal((await events.next(isFinal)).text, first.text)
-  t.same(vendor.server.requests.map((request) => request.query.getAll('keyterm')), [['Polar Bay'], ['Polar Bay', 'furnace', 'heater']])
+  t.same(vendor.server.requests.map((request) => request.query.getAll('keyterm')), [['Polar Bay'], ['furnace', 'heater', 'Polar Bay']])
   await session.close()
 })
 
