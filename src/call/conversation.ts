@@ -345,6 +345,7 @@ export class Conversation {
         leg: this.#leg,
         voice: this.#voice,
         voiceSettings: { id: voice.id, speed: voice.speed },
+        dueBy: firstPartBy,
         wordsHeard: deps.wordsHeard,
         stallLines: this.#lines.stall,
         apology: this.#lines.apology,

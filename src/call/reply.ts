@@ -27,6 +27,8 @@ export type ReplyDeps = Readonly<{
   leg: CallLeg
   voice: CompanyVoice
   voiceSettings: Voice
+  /** When the caller must hear something of it. */
+  dueBy: Instant
   wordsHeard: WordsHeard
   /** Ready lines for a late answer, in order. */
   stallLines: readonly SpeakableText[]
@@ -261,7 +263,9 @@ export class Reply {
         finish?.(audio.hasAudio ? 'done' : 'failed')
         this.#notify()
       })
-      void audio.fill(this.#deps.voice.synthesize(step.text, this.#deps.voiceSettings, this.#scope.signal)).then((error) => {
+      // Only the first sentence is waited for; the others have its length.
+      const dueBy = this.#sentences.length === 1 ? this.#deps.dueBy : undefined
+      void audio.fill(this.#deps.voice.synthesize(step.text, this.#deps.voiceSettings, this.#scope.signal, dueBy)).then((error) => {
         if (error !== null && !this.#scope.ended) this.#trace.push({ step: 'synthesis', detail: { failed: String(error), text: step.text } })
         this.#notify()
       })
