@@ -15,31 +15,34 @@ const PROBE_MS = 10_000
 /** A key a company, an engine or two each: more than any process has. */
 const MAX_BREAKERS = 10_000
 
-/** What processes tell each other about a provider, so that each need not find out by itself. Must neither throw nor wait. */
+/** What processes tell each other about a provider, so that each need not find out by its own callers. No method waits or throws. */
 export interface SharedBreakerState {
-  /** Told to the others: `key` is open for that long, or well again (null). */
-  announce(key: string, openMs: number | null): void
-  /** What the others announced. Returns the end of it. */
-  subscribe(listener: (key: string, openMs: number | null) => void): () => void
+  /** How long `key` is to be left alone, in ms, as far as this process has heard; 0: it may be asked. */
+  openForMs(key: string): number
+  open(key: string, forMs: number): void
+  close(key: string): void
 }
 
 /** Decides whether a provider is asked at all. Counts what it is told; knows no timers. */
 export class Breaker {
   readonly key: string
   readonly #clock: Clock
-  readonly #announce: (openMs: number | null) => void
+  readonly #shared: SharedBreakerState | null
   #failures: Instant[] = []
   #openUntil: Instant | null = null
+  /** Another process found out, not this one. */
+  #isHearsay = false
   #nextOpenMs = FIRST_OPEN_MS
   #probeUntil: Instant | null = null
 
-  constructor(key: string, clock: Clock, announce: (openMs: number | null) => void = () => undefined) {
+  constructor(key: string, clock: Clock, shared: SharedBreakerState | null = null) {
     this.key = key
     this.#clock = clock
-    this.#announce = announce
+    this.#shared = shared
   }
 
   get state(): BreakerState {
+    this.#hearOthers()
     if (this.#openUntil === null) return 'closed'
     return this.#clock.now() < this.#openUntil ? 'open' : 'half-open'
   }
@@ -55,9 +58,8 @@ export class Breaker {
   }
 
   succeeded(): void {
-    const wasOpen = this.#openUntil !== null
+    if (this.#openUntil !== null) this.#shared?.close(this.key)
     this.#close()
-    if (wasOpen) this.#announce(null)
   }
 
   failed(): void {
@@ -67,7 +69,8 @@ export class Breaker {
     // Calls that were under way when it opened report the same outage: it does not count twice.
     if (this.state === 'open') return
     this.#open(this.#nextOpenMs)
-    this.#announce(this.#nextOpenMs)
+    this.#isHearsay = false
+    this.#shared?.open(this.key, this.#nextOpenMs)
     this.#nextOpenMs = Math.min(this.#nextOpenMs * 2, LONGEST_OPEN_MS)
   }
 
@@ -76,10 +79,15 @@ export class Breaker {
     this.#probeUntil = null
   }
 
-  /** Another process found out. */
-  heardFromOthers(openMs: number | null): void {
-    if (openMs === null) this.#close()
-    else if (this.state !== 'open') this.#open(openMs)
+  #hearOthers(): void {
+    const openMs = this.#shared?.openForMs(this.key) ?? 0
+    if (openMs > 0 && this.#openUntil === null) {
+      this.#open(openMs)
+      this.#isHearsay = true
+    } else if (openMs === 0 && this.#isHearsay && this.#openUntil !== null && this.#clock.now() < this.#openUntil) {
+      // Whoever tried it first found it well.
+      this.#close()
+    }
   }
 
   #open(openMs: number): void {
@@ -91,6 +99,7 @@ export class Breaker {
     this.#failures = []
     this.#openUntil = null
     this.#probeUntil = null
+    this.#isHearsay = false
     this.#nextOpenMs = FIRST_OPEN_MS
   }
 }
@@ -100,19 +109,17 @@ export class Breakers {
   readonly #clock: Clock
   readonly #shared: SharedBreakerState | null
   readonly #byKey = new Map<string, Breaker>()
-  readonly #unsubscribe: () => void
 
   constructor(clock: Clock, shared: SharedBreakerState | null = null) {
     this.#clock = clock
     this.#shared = shared
-    this.#unsubscribe = shared?.subscribe((key, openMs) => this.of(key).heardFromOthers(openMs)) ?? (() => undefined)
   }
 
   /** `key` names provider, use and account: "deepgram stt 3f9a2c". Never the account's secret itself. */
   of(key: string): Breaker {
     const known = this.#byKey.get(key)
     if (known !== undefined) return known
-    const made = new Breaker(key, this.#clock, (openMs) => this.#shared?.announce(key, openMs))
+    const made = new Breaker(key, this.#clock, this.#shared)
     if (this.#byKey.size >= MAX_BREAKERS) this.#byKey.delete(this.#byKey.keys().next().value as string)
     this.#byKey.set(key, made)
     return made
@@ -120,9 +127,4 @@ export class Breakers {
 
   get states(): readonly Readonly<{ key: string; state: BreakerState }>[] {
     return [...this.#byKey.values()].map(({ key, state }) => ({ key, state }))
-  }
-
-  close(): void {
-    this.#unsubscribe()
-  }
-}
+  }}

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { later, type Instant } from '../../src/core/clock.ts'
 import { Breaker, Breakers, type SharedBreakerState } from '../../src/core/breaker.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
@@ -50,29 +51,22 @@ t.test('a probe whose caller hung up does not block the next one', async (t) => 
 
 t.test('what one process finds out, the others know', async (t) => {
   const clock = new VirtualClock()
-  const listeners = new Set<(key: string, openMs: number | null) => void>()
-  const stateOf = (self: () => unknown): SharedBreakerState => {
-    let own: ((key: string, openMs: number | null) => void) | null = null
-    return {
-      announce: (key, openMs) => [...listeners].filter((listener) => listener !== own).forEach((listener) => listener(key, openMs)),
-      subscribe: (listener) => {
-        own = listener
-        listeners.add(listener)
-        return () => void (listeners.delete(listener), self())
-      },
-    }
+  const open = new Map<string, Instant>()
+  const shared: SharedBreakerState = {
+    openForMs: (key) => Math.max(0, (open.get(key) ?? 0) - clock.now()),
+    open: (key, forMs) => void open.set(key, later(clock.now(), forMs)),
+    close: (key) => void open.delete(key),
   }
-  const here = new Breakers(clock, stateOf(() => undefined))
-  const there = new Breakers(clock, stateOf(() => undefined))
+  const [here, there] = [new Breakers(clock, shared), new Breakers(clock, shared)]
   here.of('openai llm').failed()
   here.of('openai llm').failed()
-  t.same(there.states, [{ key: 'openai llm', state: 'open' }])
+  t.equal(there.of('openai llm').state, 'open')
   t.equal(there.of('openai tts').state, 'closed')
   await clock.advance(5000)
-  t.ok(there.of('openai llm').tryPass())
-  there.of('openai llm').succeeded()
-  t.equal(here.of('openai llm').state, 'closed')
-  here.close()
-  there.close()
-  t.equal(listeners.size, 0)
+  t.same([there.of('openai llm').tryPass(), there.of('openai llm').tryPass()], [true, false], 'and try it again one at a time')
+  here.of('openai llm').failed()
+  const third = new Breakers(clock, shared)
+  t.equal(third.of('openai llm').state, 'open')
+  here.of('openai llm').succeeded()
+  t.equal(third.of('openai llm').state, 'closed', 'well for one, well for all')
 })
