@@ -3,7 +3,7 @@ import { uuidv7 } from '../core/ids.ts'
 
 /** What can happen at a company that somebody may want to know of, or act on. */
 export const EVENT_TYPES = [
-  // A visit. `data` is an AppointmentFact.
+  // A visit. `data` is an AppointmentFact: see follow-up.ts.
   'appointment.requested',
   'appointment.held',
   'appointment.booked',
@@ -39,12 +39,9 @@ export type EventType = (typeof EVENT_TYPES)[number]
 /** Types that something follows from: each such event is written together with a task for the outbox. The others are only kept. */
 const FOLLOWED_UP: ReadonlySet<EventType> = new Set([
   'appointment.requested',
-  'appointment.held',
   'appointment.booked',
   'appointment.rescheduled',
   'appointment.cancelled',
-  'appointment.completed',
-  'appointment.no_show',
   'appointment.change_asked',
   'lead.created',
   'call.missed',

@@ -43,6 +43,8 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     eventLog: remote(thread, 'eventLog'),
     outbox: remote(thread, 'outbox'),
     leads: remote(thread, 'leads'),
+    contacts: remote(thread, 'contacts'),
+    messageTemplates: remote(thread, 'messageTemplates'),
     appointments: remote(thread, 'appointments'),
     get waiting() {
       return thread.waiting

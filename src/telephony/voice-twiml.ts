@@ -12,6 +12,8 @@ export const ROUTES = {
   streamStatus: '/twilio/stream-status',
   fallback: '/twilio/fallback',
   media: '/twilio/media',
+  sms: '/twilio/sms',
+  smsStatus: '/twilio/sms-status',
 } as const
 
 /** The custom parameter that carries the one-use token: Twilio strips the query of a stream's URL. */

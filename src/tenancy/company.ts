@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { bookingRulesSchema, calendarSourceSchema, resourceSchema, serviceSchema } from './booking-config.ts'
 import { formSchema } from './form.ts'
+import { notificationSettingsSchema } from './notifications.ts'
 import { openIntervalSchema, weekSchema } from './week.ts'
 
 export { WEEKDAYS } from './week.ts'
@@ -98,6 +99,8 @@ export const companySchema = z.strictObject({
   calendars: z.array(calendarSourceSchema).max(50).default([]),
   /** What the agent asks for, slot by slot. */
   forms: z.array(formSchema).max(20).default([]),
+  /** Who is told of what, and when people may be texted. */
+  notifications: notificationSettingsSchema.prefault({}),
   /** Optimistic lock; counts up on every save. */
   version: z.int().min(0).default(0),
   createdAt: z.iso.datetime().optional(),

@@ -12,7 +12,7 @@ export function event(companyId: string, type: EventType, subject: string, chang
 }
 
 export function message(changes: Partial<Message> = {}): Message {
-  return { kind: 'reminder_day_before', channel: 'sms', to: CALLER, audience: 'customer', facts: {}, eventId: null, callSid: null, ...changes }
+  return { kind: 'reminder_day_before', channel: 'sms', to: CALLER, audience: 'customer', anyHour: false, visit: null, facts: { when: 'Thu, Mar 5, 10:00 AM' }, eventId: null, callSid: null, ...changes }
 }
 
 export function item(dedupeKey: string, changes: Partial<NewOutboxItem> = {}, sent: Partial<Message> = {}): NewOutboxItem {
