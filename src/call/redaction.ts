@@ -1,4 +1,4 @@
-import { digitRuns, type DigitRun } from './digit-runs.ts'
+import { digitRuns, type DigitRun } from '../core/digit-runs.ts'
 
 export type PrivateKind = 'card number' | 'security code' | 'social security number'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { digitRuns } from '../../src/call/digit-runs.ts'
+import { digitRuns } from '../../src/core/digit-runs.ts'
 import { NOTHING_SAID, redact, type PrivateKind } from '../../src/call/redaction.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { CompanySecrets, type SecretDocuments } from '../../src/security/secret-box.ts'

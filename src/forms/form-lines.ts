@@ -1,0 +1,99 @@
+import type { Form, FormSlot } from '../tenancy/form.ts'
+import { SPEAKABLE_NAME, type FilledSlot, type FormState } from './form-state.ts'
+
+/** What every form can say without being told; short, and speakable as it stands. */
+export const FORM_LINES = {
+  callerId: 'Is the number you are calling from the best one to reach you?',
+  rest: 'Go on.',
+  spell: 'Could you spell that for me, letter by letter?',
+  change: 'What should I change?',
+  changeAgain: 'Tell me which part is wrong.',
+  isThatRight: 'Is that right?',
+  yesOrNo: 'Shall I go ahead, yes or no?',
+  which: 'Which of those suits you?',
+  otherTime: 'What other day or time would suit you?',
+  goOn: 'Shall we go on where we were?',
+  sorry: 'Sorry about that.',
+  nothingYet: 'Nothing yet.',
+  cutOff: 'Sorry, we were cut off.',
+} as const
+
+const DIGIT_NAMES = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
+
+/** A value as a voice says it. Empty for a name that was not heard well enough to be said. */
+export function sayValue(slot: FormSlot, filled: FilledSlot): string {
+  switch (slot.type) {
+    case 'phone':
+      return inGroups(filled.value.replace(/^\+1/, ''))
+    case 'zip':
+    case 'digits':
+      return inGroups(filled.value)
+    case 'service':
+      return slot.options.find((option) => option.value === filled.value)?.aliases[0] ?? filled.value
+    case 'name':
+    case 'spelling':
+      return filled.confidence >= SPEAKABLE_NAME ? filled.value : ''
+    case 'money':
+      return `${filled.value} dollars`
+    case 'date':
+      return sayDate(filled.value)
+    case 'choice':
+    case 'yes-no':
+    case 'address':
+    case 'text':
+      return filled.value
+  }
+}
+
+/** "two three nine, five five five, zero one four two": groups as people say telephone numbers. */
+export function inGroups(digits: string): string {
+  const groups = digits.length === 10 ? [digits.slice(0, 3), digits.slice(3, 6), digits.slice(6)] : (digits.match(/\d{1,4}/g) ?? [])
+  return groups.map((group) => [...group].map((digit) => DIGIT_NAMES[Number(digit)] ?? digit).join(' ')).join(', ')
+}
+
+/** An ISO day as "March 3, 1984"; a caller's wish stands as it is. */
+function sayDate(value: string): string {
+  if (!/^\d{4}-\d\d-\d\d$/.test(value)) return value
+  return new Intl.DateTimeFormat('en-US', { dateStyle: 'long', timeZone: 'UTC' }).format(new Date(`${value}T00:00:00Z`))
+}
+
+/** "A latte, right?" Names the doubtful thing and nothing else. */
+export function doubtLine(slot: FormSlot, filled: FilledSlot): string {
+  const said = sayValue(slot, filled) || filled.value
+  return `${said.charAt(0).toUpperCase()}${said.slice(1)}, right?`
+}
+
+/** Every answer so far, in the form's order, for "what do you have so far". */
+export function soFarLine(form: Form, state: FormState): string {
+  const parts = form.slots.flatMap((slot) => {
+    const filled = state.slots[slot.id]
+    const said = filled === undefined ? '' : slot.id === 'when' && state.chosen !== null ? state.chosen.said : sayValue(slot, filled)
+    return said === '' ? [] : [`${slot.label}, ${said}`]
+  })
+  return parts.length === 0 ? FORM_LINES.nothingYet : `So far I have ${parts.join('; ')}.`
+}
+
+/** What a read-back template may say: each slot as it is spoken; a slot without a value, or a name too uncertain, is not there. */
+export function spokenSlots(form: Form, state: FormState): Record<string, string> {
+  const said: Record<string, string> = {}
+  for (const slot of form.slots) {
+    const filled = state.slots[slot.id]
+    const spoken = filled === undefined ? '' : sayValue(slot, filled)
+    if (spoken !== '') said[slot.id] = spoken
+  }
+  if (state.chosen !== null) said['when'] = state.chosen.said
+  return said
+}
+
+/** Where a form has no read-back of its own. */
+export function plainReadBack(form: Form, state: FormState): string {
+  const said = spokenSlots(form, state)
+  const parts = form.slots.flatMap((slot) => (said[slot.id] === undefined ? [] : [said[slot.id] as string]))
+  return `That is ${parts.join(', ')}.`
+}
+
+/** "Tomorrow between eight and ten, or between ten and noon." */
+export function offerLine(said: readonly string[]): string {
+  if (said.length === 1) return `I have ${said[0]}. Does that work?`
+  return `I have ${said.slice(0, -1).join(', ')}, or ${said.at(-1)}. ${FORM_LINES.which}`
+}

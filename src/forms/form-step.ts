@@ -1,0 +1,281 @@
+import { digitRuns } from '../core/digit-runs.ts'
+import { ANSWER_SLOT, type Reading } from '../core/reading.ts'
+import type { FormSlot } from '../tenancy/form.ts'
+import { calendarDate } from './calendar-date.ts'
+import { formAct, named, plainYesNo, slotCalledWrong } from './form-act.ts'
+import { FORM_LINES, soFarLine } from './form-lines.ts'
+import type { FormContext, FormMove, Offering, Said } from './form-move.ts'
+import { advance, askSlot, corrections, expectationOf, put, wish } from './form-questions.ts'
+import { isVisitTime, newFormState, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
+import { findSlots, numberLengths, type SlotFill } from './slot-finder.ts'
+import { acceptedValue } from './slot-values.ts'
+import { chosenTime } from './time-choice.ts'
+
+/** Values surer than this are taken as said; below it the one value is read back alone. */
+const ACT_CONFIDENCE = 0.5
+/** Misses in a row where no single slot is asked for, before a person takes over. */
+const MAX_MISSES = 2
+
+/** The form begins, with the sentence that began it: what it says already is not asked again. */
+export function openedForm(context: FormContext, said: Said): FormMove {
+  const state = newFormState(context.form.id)
+  const fills = fillsOf(context, state, said, null)
+  return advance(context, filled(context, state, fills, said))
+}
+
+/** What the words do to the form. Total: every state answers everything, and answers the same way every time. */
+export function heardByForm(context: FormContext, state: FormState, said: Said): FormMove {
+  switch (formAct(said.text)) {
+    case 'give-up':
+      return { state: Object.freeze({ ...state, phase: 'abandoned', asked: null }), say: [context.form.abandoned], expect: { kind: 'open' }, wish: null, understood: true }
+    case 'so-far':
+      return put(context, state, state.phase === 'reading-back' ? [] : [soFarLine(context.form, state)])
+    case 'enough':
+    case null:
+      break
+  }
+  const wrong = said.source === 'keys' ? null : slotCalledWrong(context.form, said.text)
+  if (wrong !== null && state.slots[wrong.id] !== undefined && !fillsOf(context, state, said, wrong.id).some((fill) => fill.slotId === wrong.id && wrong.type !== 'text')) {
+    return askSlot(context, without(state, wrong.id), wrong, [FORM_LINES.sorry])
+  }
+  switch (state.phase) {
+    case 'collecting':
+      return collect(context, state, said)
+    case 'offering':
+      return choose(context, state, said)
+    case 'reading-back':
+      return confirm(context, state, said)
+    case 'paused':
+      return resume(context, state, said)
+    case 'submitting':
+      return wish(state, 'submit')
+    case 'done':
+    case 'abandoned':
+      return { ...put(context, state), understood: false }
+  }
+}
+
+/** The question again, after something else was said; nothing is counted. */
+export function anchored(context: FormContext, state: FormState): FormMove {
+  return state.phase === 'submitting' ? wish(state, 'submit') : put(context, state)
+}
+
+/** Something more urgent comes first. What was said is kept. */
+export function pausedForm(state: FormState): FormState {
+  return Object.freeze({ ...state, phase: 'paused', asked: null })
+}
+
+/** The times that a search found. None: another day is asked for. `wanted`: the very time the caller named, which needs no choice. */
+export function offered(context: FormContext, state: FormState, offering: Offering, lead: readonly string[] = []): FormMove {
+  if (offering.wanted !== null) return advance(context, { ...state, chosen: offering.wanted, offers: [] }, lead)
+  if (offering.offers.length > 0) return put(context, { ...state, phase: 'offering', asked: null, chosen: null, offers: offering.offers }, lead)
+  return askForTime(context, without({ ...state, chosen: null, offers: [] }, WHEN_SLOT), lead)
+}
+
+/** It is in the books. */
+export function submitted(state: FormState, appointmentId: string | null): FormState {
+  return Object.freeze({ ...state, phase: 'done', asked: null, appointmentId: appointmentId ?? state.appointmentId })
+}
+
+function collect(context: FormContext, state: FormState, said: Said): FormMove {
+  const { asked } = state
+  const slot = slotOf(context.form, asked?.slotId ?? null)
+  const answer = answerTo(said)
+  if (asked?.how === 'doubt' && slot !== null && state.doubt !== null) return settleDoubt(context, state, said, slot, state.doubt.filled, answer)
+  if (asked?.how === 'caller-id' && slot !== null && context.callerNumber !== null) {
+    const fills = fillsOf(context, state, said, slot.id)
+    const own = fills.some((fill) => fill.slotId === slot.id)
+    if (!own && (answer === 'yes' || answer === 'hedged')) {
+      const number: FilledSlot = { value: context.callerNumber, spoken: said.text, provenance: 'caller-id', confidence: 1, heardAt: context.now }
+      return advance(context, filled(context, { ...state, slots: { ...state.slots, [slot.id]: number } }, fills, said))
+    }
+    if (fills.length > 0) return advance(context, filled(context, state, fills, said))
+    if (answer === 'no') return askSlot(context, state, slot)
+    return missed(context, askSlot(context, state, slot))
+  }
+  const fills = fillsOf(context, state, said, slot?.id ?? null)
+  if (slot !== null && !fills.some((fill) => fill.slotId === slot.id)) {
+    const number = goesOn(context, state, slot, said)
+    if (number !== null) return number
+  }
+  if (fills.length > 0) {
+    const after = filled(context, state, fills, said)
+    return advance(context, after, corrections(context, state, after))
+  }
+  if (slot !== null) {
+    // "I don't know" to what is not vital is an answer.
+    if (slot.fallback === 'skip' && (answer === 'no' || formAct(said.text) === 'enough' || NO_ANSWER.test(said.text))) {
+      return advance(context, { ...state, skipped: [...state.skipped, slot.id], asked: null })
+    }
+    return missed(context, askSlot(context, state, slot))
+  }
+  return missed(context, advance(context, state))
+}
+
+const NO_ANSWER = /\b(?:i don't know|i do not know|not sure|no idea|don't have (?:one|any)|skip|rather not|none)\b/i
+
+function missed(_context: FormContext, move: FormMove): FormMove {
+  return { ...move, understood: false }
+}
+
+/** "A latte, right?" and what comes back: a yes, a no, or the value said again. */
+function settleDoubt(context: FormContext, state: FormState, said: Said, slot: FormSlot, doubted: FilledSlot, answer: ReturnType<typeof plainYesNo>): FormMove {
+  const fills = fillsOf(context, state, said, slot.id)
+  const again = fills.find((fill) => fill.slotId === slot.id)
+  const settled: FormState = { ...state, doubt: null }
+  if (again !== undefined && again.value !== doubted.value) return advance(context, filled(context, settled, fills, said), [])
+  if (again !== undefined || answer === 'yes' || answer === 'hedged') {
+    const sure: FilledSlot = { ...doubted, provenance: 'confirmed', confidence: 1 }
+    const others = fills.filter((fill) => fill.slotId !== slot.id)
+    return advance(context, filled(context, { ...settled, slots: { ...state.slots, [slot.id]: sure } }, others, said))
+  }
+  const others = filled(context, without(settled, slot.id), fills, said)
+  if (answer === 'no' || fills.length > 0) return askSlot(context, others, slot, answer === 'no' ? [FORM_LINES.sorry] : [])
+  // Neither yes nor no: once more, then the slot's own question.
+  const isSecond = state.misses > 0
+  return missed(context, isSecond ? askSlot(context, { ...settled, misses: 0 }, slot) : put(context, { ...state, misses: 1 }))
+}
+
+/** A number that a pause has cut: the pieces are joined. Null where no piece of one was said. */
+function goesOn(context: FormContext, state: FormState, slot: FormSlot, said: Said): FormMove | null {
+  const lengths = numberLengths(slot)
+  if (lengths === null) return null
+  const piece = said.source === 'keys' ? said.text.replace(/\D/g, '') : digitRuns(said.text).map((run) => run.digits).join('')
+  if (piece === '') return null
+  const joined = state.partialDigits + piece
+  const value = lengths.includes(joined.length) ? acceptedValue(slot, joined) : null
+  if (value !== null) {
+    const fill = { slotId: slot.id, value, spoken: joined, confidence: 0.7 }
+    return advance(context, filled(context, { ...state, partialDigits: '' }, [fill], said))
+  }
+  const longest = Math.max(...lengths)
+  if (joined.length >= longest || joined.length < LEAST_PIECE) return missed(context, askSlot(context, { ...state, partialDigits: '' }, slot))
+  return put(context, { ...state, partialDigits: joined })
+}
+
+/** A digit or two is a slip of the tongue rather than half a number. */
+const LEAST_PIECE = 3
+
+function choose(context: FormContext, state: FormState, said: Said): FormMove {
+  const read = said.reading?.verdict === 'act' ? said.reading.slots.find((slot) => slot.slotId === ANSWER_SLOT)?.value : undefined
+  const key = said.source === 'keys' ? Number(said.text) - 1 : null
+  const choice = key ?? (read !== undefined && /^\d$/.test(read) ? Number(read) : chosenTime(said.text, state.offers))
+  const offer = typeof choice === 'number' ? state.offers[choice] : undefined
+  const fills = fillsOf(context, state, said, null)
+  if (offer !== undefined) return advance(context, filled(context, { ...state, chosen: offer, offers: [] }, fills.filter((fill) => fill.slotId !== WHEN_SLOT), said))
+  const answer = answerTo(said)
+  const only = state.offers.length === 1 ? state.offers[0] : undefined
+  if (only !== undefined && answer === 'yes' && !said.withQuestion) return advance(context, { ...state, chosen: only, offers: [] })
+  if (fills.length > 0) {
+    const after = filled(context, state, fills, said)
+    return advance(context, after, corrections(context, state, after))
+  }
+  if (choice === 'none' || answer === 'no') return askForTime(context, without({ ...state, offers: [] }, WHEN_SLOT), [])
+  if (state.misses + 1 >= MAX_MISSES + 1) return wish({ ...state, misses: 0 }, 'message')
+  return missed(context, put(context, { ...state, misses: state.misses + 1 }))
+}
+
+function askForTime(context: FormContext, state: FormState, lead: readonly string[]): FormMove {
+  const slot = slotOf(context.form, WHEN_SLOT)
+  if (slot === null) return wish(state, 'message', lead)
+  const move = askSlot(context, state, slot)
+  return move.wish !== null ? { ...move, say: [...lead, ...move.say] } : { ...move, say: [...lead, FORM_LINES.otherTime] }
+}
+
+function confirm(context: FormContext, state: FormState, said: Said): FormMove {
+  const fills = fillsOf(context, state, said, null)
+  const answer = answerTo(said)
+  const changed = fills.filter((fill) => state.slots[fill.slotId]?.value !== fill.value)
+  if (changed.length > 0) {
+    const after = filled(context, { ...state, asked: null, misses: 0 }, changed, said)
+    return advance(context, after, corrections(context, state, after))
+  }
+  const wrong = state.asked?.how === 'change' ? named(context.form, said.text) : null
+  if (wrong !== null) return askSlot(context, without({ ...state, asked: null }, wrong.id), wrong)
+  if (answer === 'yes' && !said.withQuestion) return wish({ ...state, phase: 'submitting', asked: null }, 'submit')
+  if (answer === 'no' && state.asked?.how !== 'change') return put(context, { ...state, asked: { slotId: null, how: 'change' } })
+  if (answer === 'hedged' || said.withQuestion) return { ...put(context, state), say: [FORM_LINES.yesOrNo] }
+  if (state.misses + 1 > MAX_MISSES) return wish({ ...state, misses: 0 }, 'message')
+  return missed(context, put(context, { ...state, misses: state.misses + 1 }))
+}
+
+function resume(context: FormContext, state: FormState, said: Said): FormMove {
+  const fills = fillsOf(context, state, said, null)
+  const answer = answerTo(said)
+  if (answer === 'no' && fills.length === 0) {
+    return { state: Object.freeze({ ...state, phase: 'abandoned', asked: null }), say: [context.form.abandoned], expect: { kind: 'open' }, wish: null, understood: true }
+  }
+  if (answer === null && fills.length === 0) return missed(context, put(context, state))
+  return advance(context, filled(context, { ...state, phase: 'collecting', chosen: null, offers: [] }, fills, said))
+}
+
+/** By the reading where one was listened for, else by the words. */
+function answerTo(said: Said): ReturnType<typeof plainYesNo> {
+  if (said.source === 'keys') return said.text === '1' ? 'yes' : said.text === '2' ? 'no' : null
+  const read = said.reading?.verdict === 'act' ? said.reading.slots.find((slot) => slot.slotId === ANSWER_SLOT) : undefined
+  const words = plainYesNo(said.text)
+  if (read !== undefined && (read.value === 'yes' || read.value === 'no')) return words === 'hedged' ? 'hedged' : read.value
+  return words
+}
+
+/** Everything that was said into the slots: what was listened for first, then what the open words add. */
+function fillsOf(context: FormContext, state: FormState, said: Said, askedId: string | null): (SlotFill & { doubtful: boolean })[] {
+  if (said.source === 'keys') return keyedFills(context, state, said.text)
+  const spellFor = state.asked?.how === 'spell' ? state.asked.slotId : null
+  const reading = said.reading ?? context.readText(expectationOf(context, state), said.text, 'text')
+  const read = readFills(context, state, reading)
+  const found = findSlots(context.form, state, said.text, askedId, spellFor, context).map((fill) => ({ ...fill, doubtful: false }))
+  // A reading that has its doubts yields to words that were there as they are.
+  const sure = read.filter((fill) => !fill.doubtful || !found.some((other) => other.slotId === fill.slotId))
+  return [...sure, ...found.filter((fill) => !sure.some((other) => other.slotId === fill.slotId))]
+}
+
+function readFills(context: FormContext, state: FormState, reading: Reading): (SlotFill & { doubtful: boolean })[] {
+  if (reading.verdict === 'outside') return []
+  return reading.slots.flatMap((read) => {
+    const slot = slotOf(context.form, read.slotId === ANSWER_SLOT ? (state.asked?.how === 'spell' ? state.asked.slotId : null) : read.slotId)
+    if (slot === null) return []
+    const said = slot.type !== 'date' ? read.value : isVisitTime(context.form, slot) ? (context.readWhen(read.value)?.value ?? '') : (calendarDate(read.value, context.today) ?? '')
+    const value = acceptedValue(slot, said)
+    if (value === null) return []
+    const doubtful = reading.verdict === 'read-back' && reading.doubtful?.slotId === read.slotId
+    return [{ slotId: slot.id, value, spoken: slot.type === 'date' ? read.value : read.spoken, confidence: read.confidence, doubtful }]
+  })
+}
+
+/** Keys are an equal way in: digits for a number, a place in the list for a choice, 1 and 2 for yes and no. */
+function keyedFills(context: FormContext, state: FormState, keys: string): (SlotFill & { doubtful: boolean })[] {
+  const slot = slotOf(context.form, state.asked?.slotId ?? null)
+  if (slot === null || state.asked?.how === 'doubt') return []
+  const digits = keys.replace(/\D/g, '')
+  const one = Number(digits)
+  const place = slot.options[one - 1]
+  const value =
+    slot.type === 'choice' || slot.type === 'service' ? (digits.length <= 2 ? (place?.value ?? '') : '')
+    : slot.type === 'yes-no' ? (digits === '1' ? 'yes' : digits === '2' ? 'no' : '')
+    : slot.type === 'date' && !isVisitTime(context.form, slot) ? (calendarDate(digits, context.today) ?? '')
+    : digits
+  const accepted = ['name', 'spelling', 'text', 'address'].includes(slot.type) || (slot.type === 'date' && isVisitTime(context.form, slot)) ? null : acceptedValue(slot, value)
+  return accepted === null ? [] : [{ slotId: slot.id, value: accepted, spoken: digits, confidence: 1, doubtful: false }]
+}
+
+/** The state with the values in it. At most one value waits for a yes at a time. */
+function filled(context: FormContext, state: FormState, fills: readonly (SlotFill & { doubtful?: boolean })[], said: Said): FormState {
+  let next: FormState = { ...state, misses: 0 }
+  for (const fill of fills) {
+    const slot = slotOf(context.form, fill.slotId)
+    if (slot === null) continue
+    const value: FilledSlot = { value: fill.value, spoken: fill.spoken, provenance: said.source, confidence: fill.confidence, heardAt: context.now }
+    const isUnsure = fill.doubtful === true || fill.confidence < ACT_CONFIDENCE || (slot.confirm === 'always' && said.source === 'heard')
+    if (slot.id === WHEN_SLOT || slot.type === 'service') next = { ...next, chosen: null, offers: [] }
+    if (isUnsure && next.doubt === null && slot.type !== 'name') next = { ...next, doubt: { slotId: slot.id, filled: value } }
+    next = { ...next, slots: { ...next.slots, [slot.id]: value }, skipped: next.skipped.filter((id) => id !== slot.id), partialDigits: slot.id === state.asked?.slotId ? '' : next.partialDigits }
+  }
+  return next
+}
+
+function without(state: FormState, slotId: string): FormState {
+  const { [slotId]: _gone, ...slots } = state.slots
+  const time = slotId === WHEN_SLOT ? { chosen: null, offers: [] } : {}
+  return { ...state, slots, doubt: state.doubt?.slotId === slotId ? null : state.doubt, partialDigits: '', ...time }
+}
