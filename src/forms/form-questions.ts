@@ -16,6 +16,8 @@ export function advance(context: FormContext, state: FormState, lead: readonly s
     if (slot !== null) return put(context, { ...state, phase: 'collecting', asked: { slotId: slot.id, how: 'doubt' } }, lead)
   }
   const slot = nextSlot(context.form, state)
+  // Something else was said to it: the question stands, and no attempt is used up.
+  if (slot !== null && state.phase === 'collecting' && state.asked?.slotId === slot.id && state.asked.how !== 'doubt') return put(context, state, lead)
   if (slot !== null) return askSlot(context, state, slot, lead)
   if (context.form.outcome === 'appointment' && state.chosen === null) return wish({ ...state, phase: 'collecting', asked: null }, 'search', lead)
   if (context.form.readBack === '' && context.form.outcome !== 'appointment') return wish({ ...state, phase: 'submitting', asked: null }, 'submit', lead)

@@ -235,12 +235,20 @@ function readFills(context: FormContext, state: FormState, reading: Reading): (S
   return reading.slots.flatMap((read) => {
     const slot = slotOf(context.form, read.slotId === ANSWER_SLOT ? (state.asked?.how === 'spell' ? state.asked.slotId : null) : read.slotId)
     if (slot === null) return []
-    const said = slot.type !== 'date' ? read.value : isVisitTime(context.form, slot) ? (context.readWhen(read.value)?.value ?? '') : (calendarDate(read.value, context.today) ?? '')
+    const said = slot.type !== 'date' ? read.value : isVisitTime(context.form, slot) ? (whenRead(context, state, slot, read.value)?.value ?? '') : (calendarDate(read.value, context.today) ?? '')
     const value = acceptedValue(slot, said)
     if (value === null) return []
     const doubtful = reading.verdict === 'read-back' && reading.doubtful?.slotId === read.slotId
-    return [{ slotId: slot.id, value, spoken: slot.type === 'date' ? read.value : read.spoken, confidence: read.confidence, doubtful }]
+    return [{ slotId: slot.id, value, spoken: slot.type !== 'date' ? read.spoken : isVisitTime(context.form, slot) ? (whenRead(context, state, slot, read.value)?.spoken ?? read.value) : read.value, confidence: read.confidence, doubtful }]
   })
+}
+
+/** "In the afternoon" alone goes with the day that was talked of before. */
+function whenRead(context: FormContext, state: FormState, slot: FormSlot, words: string): { value: string; spoken: string } | null {
+  const read = context.readWhen(words)
+  if (read === null || read.namesDay) return read === null ? null : { value: read.value, spoken: words }
+  const spoken = `${state.slots[slot.id]?.spoken ?? ''} ${words}`.trim()
+  return { value: context.readWhen(spoken)?.value ?? read.value, spoken }
 }
 
 /** Keys are an equal way in: digits for a number, a place in the list for a choice, 1 and 2 for yes and no. */

@@ -56,15 +56,21 @@ export function findSlots(form: Form, state: FormState, text: string, askedId: s
   }
   for (const slot of slots) {
     if (slot.type !== 'name') continue
-    const found = name(left, slot.id === askedId)
+    // A bare name is the whole of what was said: beside other answers it is none.
+    const isBare = slot.id === askedId && fills.length === 0 && !TIME_TALK.test(left)
+    const found = name(left, isBare)
     if (take(slot, found, OPEN_CONFIDENCE.name) && found !== null) strike(found.spoken)
   }
   for (const slot of slots) {
     if (slot.type !== 'date') continue
     const isAsked = slot.id === askedId
     if (isVisitTime(form, slot)) {
-      const read = isAsked || TIME_TALK.test(left) ? context.readWhen(left) : null
-      take(slot, read === null ? null : { value: read.value, spoken: read.namesDay ? left : `${state.slots[slot.id]?.spoken ?? ''} ${left}`.trim() }, OPEN_CONFIDENCE.date)
+      const words = left.replace(CORRECTION, '')
+      const read = isAsked || TIME_TALK.test(words) ? context.readWhen(words) : null
+      // "In the afternoon" alone goes with the day that was talked of before.
+      const whole = read === null || read.namesDay ? words : `${state.slots[slot.id]?.spoken ?? ''} ${words}`.trim()
+      const value = read === null ? null : whole === words ? read.value : (context.readWhen(whole)?.value ?? read.value)
+      take(slot, value === null ? null : { value, spoken: whole }, OPEN_CONFIDENCE.date)
     } else if (isAsked || BIRTH_TALK.test(left)) {
       const date = calendarDate(left, context.today)
       take(slot, date === null ? null : { value: date, spoken: left }, OPEN_CONFIDENCE.date)
@@ -87,6 +93,8 @@ function isConditionMet(form: Form, fills: readonly SlotFill[], slotId: string):
 
 const TIME_TALK =
   /\b(?:today|tonight|tomorrow|morning|afternoon|evening|noon|lunchtime|weekend|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|next week|this week|as soon as|asap|earliest|soonest|first thing|end of the (?:day|week)|january|february|april|june|july|august|september|october|november|december|o'clock|\d{1,2}(?::\d\d)? ?[ap]\.?m)\b|\b(?:after|before|around|at|by) (?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b/i
+/** What puts something right says nothing about it: "no, Thursday" does not rule Thursday out. */
+const CORRECTION = /^(?:\W*\b(?:no|nope|actually|sorry|wait|well|i mean|i meant|i said|make (?:it|that)|change (?:it|that) to|how about|what about|rather|instead)\b\W*)+/i
 const BIRTH_TALK = /\b(?:born|birth|birthday|birthdate)\b/i
 
 /** How many digits a slot takes; null where it takes none. */
