@@ -35,7 +35,8 @@ export function heardByForm(context: FormContext, state: FormState, said: Said):
       break
   }
   const wrong = said.source === 'keys' ? null : slotCalledWrong(context.form, said.text)
-  if (wrong !== null && state.slots[wrong.id] !== undefined && !fillsOf(context, state, said, wrong.id).some((fill) => fill.slotId === wrong.id && wrong.type !== 'text')) {
+  const putRight = wrong !== null && wrong.type !== 'text' && findSlots(context.form, state, said.text, null, null, context).some((fill) => fill.slotId === wrong.id)
+  if (wrong !== null && state.slots[wrong.id] !== undefined && !putRight) {
     return askSlot(context, without(state, wrong.id), wrong, [FORM_LINES.sorry])
   }
   switch (state.phase) {
@@ -222,9 +223,11 @@ function answerTo(said: Said): ReturnType<typeof plainYesNo> {
 function fillsOf(context: FormContext, state: FormState, said: Said, askedId: string | null): (SlotFill & { doubtful: boolean })[] {
   if (said.source === 'keys') return keyedFills(context, state, said.text)
   const spellFor = state.asked?.how === 'spell' ? state.asked.slotId : null
-  const reading = said.reading ?? context.readText(expectationOf(context, state), said.text, 'text')
-  const read = readFills(context, state, reading)
   const found = findSlots(context.form, state, said.text, askedId, spellFor, context).map((fill) => ({ ...fill, doubtful: false }))
+  const wanted = askedId === null || found.some((fill) => fill.slotId === askedId)
+  // Aligning words with a whole form takes tens of milliseconds: only for an answer that the plain readers do not see.
+  const reading = said.reading ?? (wanted || said.text === '' ? null : context.readText(expectationOf(context, state), said.text, 'text'))
+  const read = reading === null ? [] : readFills(context, state, reading)
   // A reading that has its doubts yields to words that were there as they are.
   const sure = read.filter((fill) => !fill.doubtful || !found.some((other) => other.slotId === fill.slotId))
   return [...sure, ...found.filter((fill) => !sure.some((other) => other.slotId === fill.slotId))]

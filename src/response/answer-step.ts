@@ -34,6 +34,10 @@ export type Answer = Readonly<{
   action?: CallAction
   expect?: Expectation
   dialogue?: Partial<DialogueState>
+  /** What else the texts may claim beside the company's data: a caller's own words, times that are free. */
+  facts?: readonly string[]
+  /** What follows once something has been done; asked for when everything before it is on its way. */
+  after?: (signal: AbortSignal) => Promise<Answer>
   /** The company had no answer. */
   gap?: boolean
   /** Said whole, whatever its length: emergencies and greetings. */

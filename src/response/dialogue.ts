@@ -1,3 +1,5 @@
+import type { FormState } from '../forms/form-state.ts'
+
 /** What the conversation is about, carried from turn to turn. Frozen; a responder returns the next one, the call keeps it on commit. */
 export type DialogueState = Readonly<{
   greeted: boolean
@@ -21,6 +23,8 @@ export type DialogueState = Readonly<{
   /** The caller asked us to wait: silence prompts pause. */
   onHold: boolean
   callerName: string | null
+  /** What is being filled in, or was last; absent in talks from before there were forms. */
+  form?: FormState | null
 }>
 
 export const INITIAL_DIALOGUE: DialogueState = Object.freeze({

@@ -24,7 +24,12 @@ export function findEmergency(text: string, rules: readonly EmergencyRule[], mis
   return worst
 }
 
-function firstPhrase(heard: readonly Word[], rule: EmergencyRule): string | null {
+/** The first of the phrases that is said, and is not part of one that spares it; found as generously as an emergency's. */
+export function saidPhrase(text: string, said: Pick<EmergencyRule, 'phrases' | 'notWhen'>, mishearings: Readonly<Record<string, string>> = {}): string | null {
+  return firstPhrase(words(plainText(text, mishearings)), said)
+}
+
+function firstPhrase(heard: readonly Word[], rule: Pick<EmergencyRule, 'phrases' | 'notWhen'>): string | null {
   const spared = rule.notWhen.flatMap((phrase) => spans(heard, phraseWords(phrase), 1))
   for (const phrase of rule.phrases) {
     const halves = phrase.split(/\s+and\s+/)

@@ -1,3 +1,4 @@
+import type { BookingDesk } from '../booking/booking-desk.ts'
 import type { LatencyBudget } from '../core/latency-budget.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import { standsAlone } from './answer-cache.ts'
@@ -7,11 +8,13 @@ import { callEvents } from './call-events.ts'
 import { callHandling, emergencies, offerHelp } from './call-handling.ts'
 import { contentAnswer } from './content-answer.ts'
 import type { DialogueState } from './dialogue.ts'
+import { standingExpectation } from './form-context.ts'
+import { aheadOfForms, formTalk } from './form-talk.ts'
 import { understand } from './intent.ts'
 import { learned } from './learning.ts'
 import { decidedAnswer, mayUseModel, meaningOf, modelAnswer, type ModelDeps } from './model-answer.ts'
 import { inCharacter } from './personality.ts'
-import { factsOf, polish, toSpeakable, traceable } from './quality.ts'
+import { claims, factsOf, polish, toSpeakable, traceable } from './quality.ts'
 import type { Question, ReplyPart, Responder } from './responder.ts'
 import { hoursAt } from './spoken-hours.ts'
 import { templateScope } from './templates.ts'
@@ -20,6 +23,8 @@ import { plainText } from './words.ts'
 export type IntelligenceDeps = Readonly<{
   /** Null: no model is configured, and the company's own answers stand. */
   model: ModelDeps | null
+  /** Where visits are booked; null: a caller who wants one is called back. */
+  desk?: BookingDesk | null
   budget?: LatencyBudget
 }>
 
@@ -34,7 +39,9 @@ const SOURCES = 3
  */
 export function createResponder(deps: IntelligenceDeps): Responder {
   const content = contentAnswer(deps.budget?.stagesMs.knowledge ?? KNOWLEDGE_MS)
-  const answer = firstAnswer(emergencies, callEvents, callHandling, companyAnswer(content, deps.model, deps.budget?.stagesMs.response ?? Infinity), honestUnknown)
+  const company = companyAnswer(content, deps.model, deps.budget?.stagesMs.response ?? Infinity)
+  const forms = formTalk({ content: company, desk: deps.desk ?? null })
+  const answer = firstAnswer(aheadOfForms(emergencies), forms, callEvents, callHandling, company, honestUnknown)
   return {
     async *respond(question, signal) {
       signal.throwIfAborted()
@@ -46,7 +53,7 @@ export function createResponder(deps: IntelligenceDeps): Responder {
         return
       }
       const found = (await answer(turn, signal)) ?? (await honestUnknown(turn, signal)) as Answer
-      yield* deliver(turn, found, signal)
+      for (let part: Answer | null = found; part !== null; part = part.after === undefined ? null : await part.after(signal)) yield* deliver(turn, part, signal)
       yield* trace
     },
   }
@@ -117,7 +124,7 @@ async function* deliver(turn: Turn, answer: Answer, signal: AbortSignal): AsyncG
   const maxWords = answer.isWhole === true ? WHOLE_REPLY_WORDS : agent.maxReplyWords
   const greeted = answer.source !== 'greeting' && answer.source !== 'repeat' && answer.intent !== 'greeting' && question.dialogue.greeted
   const polished = polish(keepOffer(voiced, answer, maxWords), { maxWords, greeted })
-  const kept = isAnswer ? withoutInventions(turn, polished) : polished
+  const kept = isAnswer || answer.source === 'form' ? withoutInventions(turn, polished, answer.facts ?? []) : polished
   const spoken: SpeakableText[] = kept.length > 0 || answer.texts.length === 0 ? [...kept] : polish([agent.lines.unknown[0] as string], { maxWords, greeted })
   finishQuality()
   for (const text of spoken) {
@@ -134,7 +141,7 @@ async function* deliver(turn: Turn, answer: Answer, signal: AbortSignal): AsyncG
   }
   signal.throwIfAborted()
   if (end.action !== undefined) yield { kind: 'act', action: end.action }
-  yield { kind: 'expect', expectation: end.expect ?? { kind: 'open' } }
+  yield { kind: 'expect', expectation: end.expect ?? standingExpectation(turn, end.dialogue?.form ?? question.dialogue.form ?? null) }
   const record = learned(turn, answer)
   if (record !== null) yield { kind: 'learn', record }
   yield { kind: 'dialogue', state: nextState(question.dialogue, { ...answer, dialogue: { ...answer.dialogue, ...end.dialogue } }, spoken) }
@@ -148,10 +155,13 @@ function keepOffer(texts: readonly string[], answer: Answer, maxWords: number): 
   return [...polish(texts.slice(0, -1), { maxWords: room, greeted: false }), ask]
 }
 
-/** The data is the company's own, but a template may have said a number that nothing else backs. */
-function withoutInventions(turn: Turn, texts: readonly SpeakableText[]): SpeakableText[] {
+/**
+ * The data is the company's own, but a template may have said a number that nothing else backs. `said`: texts of this reply whose
+ * numbers are the caller's own, or come from the booking desk.
+ */
+function withoutInventions(turn: Turn, texts: readonly SpeakableText[], said: readonly string[]): SpeakableText[] {
   if (texts.every((text) => !/\d|dollar|hundred|noon|midnight/i.test(text))) return [...texts]
-  const facts = factsOf(turn.question.context, turn.scope)
+  const facts = new Set([...factsOf(turn.question.context, turn.scope), ...said.flatMap(claims)])
   return texts.filter((text) => {
     if (traceable(text, facts)) return true
     turn.trace('quality', { dropped: text })
@@ -181,6 +191,7 @@ function nextState(now: DialogueState, answer: Answer, spoken: readonly Speakabl
     topicEntryId: now.topicEntryId,
     onHold: answer.source === 'silence-prompt' && now.onHold,
     callerName: now.callerName,
+    ...(now.form === undefined ? {} : { form: now.form }),
     ...answer.dialogue,
   })
 }

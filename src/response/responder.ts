@@ -10,7 +10,7 @@ import type { DialogueState } from './dialogue.ts'
 export type TurnInput =
   /** `reading`: what it means in the light of what was asked, where something was. */
   | Readonly<{ kind: 'speech'; text: string; reading?: Reading }>
-  | Readonly<{ kind: 'dtmf'; digits: string }>
+  | Readonly<{ kind: 'dtmf'; digits: string; reading?: Reading }>
   /** The call has just been answered. `resumed`: its stream had broken. `returning`: this number has called the company before. */
   | Readonly<{ kind: 'answered'; resumed: boolean; returning?: boolean }>
   /** The caller has said nothing; `count` is 1 for the first prompt. */
@@ -61,6 +61,7 @@ export type AnswerSource =
   | 'silence-prompt'
   | 'goodbye'
   | 'repeat'
+  | 'form'
   | 'stall'
   /** That the call is recorded, and that it is not any more. */
   | 'notice'

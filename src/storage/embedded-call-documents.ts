@@ -24,7 +24,7 @@ export const turnRecordSchema = z.looseObject({
   said: z.string(),
   delivered: z.string(),
   sources: z.array(
-    z.enum(['greeting', 'emergency', 'rule', 'fixed-answer', 'template', 'model', 'unknown', 'silence-prompt', 'goodbye', 'repeat', 'stall', 'notice']),
+    z.enum(['greeting', 'emergency', 'rule', 'fixed-answer', 'template', 'model', 'unknown', 'silence-prompt', 'goodbye', 'repeat', 'form', 'stall', 'notice']),
   ),
   entryIds: z.array(z.string()),
   actions: z.array(callAction),

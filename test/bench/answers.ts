@@ -9,7 +9,7 @@ import { createResponder } from '../../src/response/intelligence-loop.ts'
 import { createKnowledgeIndex } from '../../src/response/knowledge.ts'
 import { HELD_OUT_HARBOR_LANE, HELD_OUT_POLAR_BAY } from '../response/held-out.ts'
 import type { Utterance } from '../response/utterances.ts'
-import { contextOf, demoCompany, questionOf, replyTo } from '../support/fake-company.ts'
+import { contextOf, demoCompany, withoutForms, questionOf, replyTo } from '../support/fake-company.ts'
 
 const SEEN = {
   'polar-bay-air': [
@@ -47,7 +47,7 @@ const times: number[] = []
 const searchTimes: number[] = []
 const counts = { seen: newCount(), heldOut: newCount() }
 for (const name of COMPANIES) {
-  const file = demoCompany(name)
+  const file = withoutForms(demoCompany(name))
   const knowledge = createKnowledgeIndex(file.company.id, file.knowledge, 1, embedder, { mishearings: file.company.mishearings })
   const startedAt = clock.now()
   const state = await knowledge.ready

@@ -11,14 +11,14 @@ import { createKnowledgeIndex } from '../../src/response/knowledge.ts'
 import type { ModelAnswer } from '../../src/response/model-answer.ts'
 import { phrasesToWarm } from '../../src/response/phrases.ts'
 import { PromptLibrary } from '../../src/response/prompts.ts'
-import { CLOSED_AT, OPEN_AT, contextOf, demoCompany, questionOf, replyTo, type Reply } from '../support/fake-company.ts'
+import { CLOSED_AT, OPEN_AT, contextOf, demoCompany, questionOf, replyTo, withoutForms, type Reply } from '../support/fake-company.ts'
 import { FakeModel } from '../support/fake-model.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { HANDLED, HARBOR_LANE, POLAR_BAY, type Utterance } from './utterances.ts'
 import { understand } from '../../src/response/intent.ts'
 
-const hvac = demoCompany('polar-bay-air')
-const dental = demoCompany('harbor-lane-dental')
+const hvac = withoutForms(demoCompany('polar-bay-air'))
+const dental = withoutForms(demoCompany('harbor-lane-dental'))
 const polar = contextOf(hvac)
 const harbor = contextOf(dental)
 const responder = createResponder({ model: null })

@@ -15,8 +15,13 @@ export const OPEN_AT = new Date('2026-03-02T15:00:00Z')
 /** The same Monday, 22:00 in New York. */
 export const CLOSED_AT = new Date('2026-03-03T03:00:00Z')
 
-export function demoCompany(name: 'polar-bay-air' | 'harbor-lane-dental'): CompanyFile {
+export function demoCompany(name: 'polar-bay-air' | 'harbor-lane-dental' | 'juniper-coffee'): CompanyFile {
   return loadCompanyFile(fileURLToPath(new URL(`../../media/companies/${name}.json`, import.meta.url)))
+}
+
+/** What the company knows, asked without its forms: where a form begins, its knowledge has no say. */
+export function withoutForms(file: CompanyFile): CompanyFile {
+  return { ...file, company: { ...file.company, forms: [] } }
 }
 
 /** A company's context as a call gets it, lexical unless an embedder is given. */
