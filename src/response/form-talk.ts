@@ -70,6 +70,8 @@ async function goOn(turn: Turn, form: Form, state: FormState, deps: FormTalkDeps
       return onKeys(turn, context, state, input.digits, deps, signal)
     case 'speech':
       return onSpeech(turn, context, state, deps, signal)
+    case 'limit':
+      return null
   }
 }
 
