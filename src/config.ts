@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { ClientsViaError } from './core/errors.ts'
 import type { LatencyBudget } from './core/latency-budget.ts'
 import { Secret } from './core/secret.ts'
+import { PRICE_LIST_PATTERN } from './response/model-prices.ts'
 import { engineContradictions, engineSettings, enginesOf, type EngineConfig } from './engine-config.ts'
 
 export { Secret } from './core/secret.ts'
@@ -251,9 +252,9 @@ const SCHEMA = z.object({
   TURN_TRANSCRIPT_MS: stageMs('transcript', 450),
   TURN_CONTEXT_MS: stageMs('context', 50),
   TURN_INTENT_MS: stageMs('intent', 30),
-  TURN_KNOWLEDGE_MS: stageMs('knowledge', 120),
+  TURN_KNOWLEDGE_MS: stageMs('knowledge', 200),
   TURN_TEMPLATE_MS: stageMs('template', 30),
-  TURN_RESPONSE_MS: stageMs('response', 400),
+  TURN_RESPONSE_MS: stageMs('response', 600),
   TURN_QUALITY_MS: stageMs('quality', 20),
   TURN_PERSONALITY_MS: stageMs('personality', 20),
   TURN_SYNTHESIS_MS: stageMs('synthesis', 400),
@@ -308,7 +309,18 @@ const SCHEMA = z.object({
     example: 'chat',
     default: null,
   }),
+  OPENAI_QUICK_MODEL: modelName().optional().register(about, {
+    says: 'A quicker, cheaper model, asked beside the other where that has said nothing at half of its time; the first good sentence speaks.',
+    example: 'gpt-4.1-nano',
+    default: null,
+  }),
+  MODEL_PRICES: text().regex(PRICE_LIST_PATTERN, 'must be model=input/cached/output in cents a million tokens, separated by commas').optional().register(about, {
+    says: "What a million tokens cost you, in US cents, as model=input/cached input/output. Without it: OpenAI's list for its own models.",
+    example: 'gpt-4.1-mini=40/10/160',
+    default: null,
+  }),
   OPENAI_EMBEDDING_MODEL: modelName().optional().register(about, { says: 'Its model for embeddings. Without it: text-embedding-3-small.', example: 'text-embedding-3-small', default: null }),
+  OPENAI_EMBEDDING_DIMENSIONS: whole(16, 4096).register(about, { says: "Length of its vectors; a compatible server's must be named.", example: '512', default: '512' }),
   OPENAI_TTS_MODEL: modelName().optional().register(about, { says: 'Its speaking model. Without it: gpt-4o-mini-tts.', example: 'tts-1', default: null }),
   PINECONE_API_KEY: text().optional().register(about, { says: 'Pinecone: vectors of large knowledge bases.', example: '', default: null, secret: true }),
   PINECONE_INDEX_HOST: engineUrl().register(about, { says: "The index's own address.", example: 'https://knowledge-abc1234.svc.us-east-1.pinecone.io', default: null }),

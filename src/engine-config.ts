@@ -1,4 +1,6 @@
 import { Secret } from './core/secret.ts'
+import type { PriceList } from './response/model-meter.ts'
+import { readPrices } from './response/model-prices.ts'
 
 /** Which engine stands behind each contract where a company does not choose its own, and how the vendors are reached. */
 export type EngineConfig = Readonly<{
@@ -27,7 +29,12 @@ export type OpenAiConfig = Readonly<{
   baseUrl: string | null
   model: string
   api: 'responses' | 'chat'
+  /** Asked beside the other where that is slow; null: none is. */
+  quickModel: string | null
+  /** US cents a million tokens, by model; over the list that comes along. */
+  prices: PriceList
   embeddingModel: string
+  embeddingDimensions: number
   ttsModel: string
 }>
 export type PineconeConfig = Readonly<{ apiKey: Secret | null; indexHost: string | null }>
@@ -46,7 +53,10 @@ export type EngineValues = Readonly<{
   OPENAI_BASE_URL?: string | undefined
   OPENAI_MODEL: string
   OPENAI_API?: OpenAiConfig['api'] | undefined
+  OPENAI_QUICK_MODEL?: string | undefined
+  MODEL_PRICES?: string | undefined
   OPENAI_EMBEDDING_MODEL?: string | undefined
+  OPENAI_EMBEDDING_DIMENSIONS: number
   OPENAI_TTS_MODEL?: string | undefined
   PINECONE_API_KEY?: string | undefined
   PINECONE_INDEX_HOST?: string | undefined
@@ -74,7 +84,10 @@ export function enginesOf(values: EngineValues): EngineConfig {
       model: values.OPENAI_MODEL,
       // Compatible servers all speak the older of the two.
       api: values.OPENAI_API ?? (values.OPENAI_BASE_URL === undefined ? 'responses' : 'chat'),
+      quickModel: values.OPENAI_QUICK_MODEL ?? null,
+      prices: values.MODEL_PRICES === undefined ? {} : readPrices(values.MODEL_PRICES),
       embeddingModel: values.OPENAI_EMBEDDING_MODEL ?? DEFAULT_EMBEDDING_MODEL,
+      embeddingDimensions: values.OPENAI_EMBEDDING_DIMENSIONS,
       ttsModel: values.OPENAI_TTS_MODEL ?? DEFAULT_TTS_MODEL,
     },
     pinecone: { apiKey: secretOrNull(values.PINECONE_API_KEY), indexHost: values.PINECONE_INDEX_HOST ?? null },

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { addAdminPlane } from './admin-plane.ts'
+import { createAnswerEngines } from './answer-engines.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { CallService } from './call/call-service.ts'
 import { RECORDING_LINES } from './call/recording-notice.ts'
@@ -12,6 +13,7 @@ import { keepRetention } from './call/retention.ts'
 import { ONLY_PROCESS, takeSeat, type Place } from './cluster/seat.ts'
 import { shareMetrics } from './cluster/worker-metrics.ts'
 import { publicBaseUrl, type Config } from './config.ts'
+import { Breakers } from './core/breaker.ts'
 import { SystemClock, later, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
 import { Scope } from './core/scope.ts'
@@ -27,7 +29,6 @@ import { EmbeddedEmbedder } from './response/embedded-embedder.ts'
 import { createResponder } from './response/intelligence-loop.ts'
 import { phrasesToWarm } from './response/phrases.ts'
 import { toSpeakable } from './response/quality.ts'
-import { FileVectorStore } from './response/vector-store.ts'
 import { buildServer, Readiness } from './server.ts'
 import { openEmbeddedStore } from './storage/embedded-store.ts'
 import { RecordingFiles } from './storage/recording-files.ts'
@@ -92,19 +93,20 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     onProblem: (problem) => logger.error({ problem }, 'stored document cannot be read'),
   })
   const recordings = new RecordingFiles(join(config.dataDir, 'recordings'))
+  const breakers = new Breakers(clock)
+  const answers = createAnswerEngines({ config, clock, logger, metrics, store, breakers, embedder, cacheDir, signal: scope.signal })
 
   const contexts = new CachedCompanyContext({
     clock,
     companies: store.companies,
     agents: store.agents,
     knowledge: store.knowledge,
-    embedder,
-    vectors: new FileVectorStore(join(cacheDir, 'vectors'), embedder.dimensions),
+    ...answers.meaning,
     signal: scope.signal,
     onRefreshFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'company not refreshed'),
   })
   const voiceOf = (context: CompanyContext) => phrases.forCompany({ companyId: context.company.id, agentVersion: context.agent.version })
-  const responder = createResponder({ model: null, budget: config.budget })
+  const responder = createResponder({ model: answers.model, budget: config.budget })
   const service = new CallService({
     clock,
     logger,
@@ -141,6 +143,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       limitReached: (companyId, callSid, limit) =>
         seat.publish(companyId, { kind: 'limit.reached', at: clock.wallTime().toISOString(), callSid, data: { limit } }),
     },
+    modelSpend: answers.spendOf,
     directory,
     overload: () => load.overload,
     conversation: {
@@ -223,11 +226,13 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     readiness,
     isFirst: seat.isFirst,
     saved: seat.saved,
-    warm: (companyId) =>
+    warm: (companyId) => {
+      if (seat.isFirst) answers.knowledgeChanged(companyId)
       void warmCompany(companyId).catch((error: unknown) => {
         // A company that was just made has no agent yet, one that was deleted has nothing at all.
         if (!scope.ended && !isClientsViaError(error, 'NOT_FOUND')) logger.warn({ companyId, error: String(error) }, 'company not warm')
-      }),
+      })
+    },
     print: (line) => process.stdout.write(`${line}\n`),
   })
   const keepOnlyWhatIsWanted = (): void => {
@@ -252,7 +257,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     grace.end('drained')
     await app.close()
     scope.end('the server stops')
-    await Promise.all([voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close()])
+    await Promise.all([voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close(), answers.close()])
     await admin.close()
     await store.close()
   }
@@ -286,6 +291,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       await seat.ready()
       void load.watch(clock, scope.signal)
       startEmbedder()
+      void answers.start(seat.isFirst)
       if (seat.isFirst) keepOnlyWhatIsWanted()
       return { port, publicBaseUrl: listeningAt }
     },

@@ -30,11 +30,13 @@ export function usageRoutes(ports: AdminPorts): Resources {
           stalledTurns: z.int(),
           interruptions: z.int(),
           modelTokens: z.int(),
+          /** Of them, for answers nobody was to hear: the caller went on. */
+          wastedModelTokens: z.int(),
           gapP50Ms: z.number().nullable(),
           gapP95Ms: z.number().nullable(),
           complete: z.boolean(),
           /** In US cents, by the operator's rates; null where no rate is set. */
-          cost: z.object({ callsCents: z.number().nullable(), modelCents: z.number().nullable() }),
+          cost: z.object({ callsCents: z.number().nullable(), modelCents: z.number().nullable(), wastedModelCents: z.number().nullable() }),
         }),
       },
       handler: async ({ companyId, query, signal }) => {
@@ -44,8 +46,8 @@ export function usageRoutes(ports: AdminPorts): Resources {
         if (fromMs >= toMs) throw new ClientsViaError('INVALID_INPUT', 'from: must be before to', { field: 'from' })
         if (toMs - fromMs > MAX_DAYS * DAY_MS) throw new ClientsViaError('INVALID_INPUT', `from: at most ${MAX_DAYS} days before to`, { field: 'from' })
         const period = { from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString() }
-        const usage = await usageOf(ports.calls, companyId, period, signal)
-        return { status: 200, body: { ...period, ...usage, cost: costOf(usage, ports.rates) } }
+        const { modelCents, wastedModelCents, ...usage } = await usageOf(ports.calls, companyId, period, signal)
+        return { status: 200, body: { ...period, ...usage, cost: costOf({ ...usage, modelCents, wastedModelCents }, ports.rates) } }
       },
     })
   }

@@ -14,6 +14,21 @@ export type CallOutcome =
   | 'failed'
   | 'refused'
 
+/** Of one turn, money in US cents; null where no price is known. `wasted*`, a part of the rest, was generated for words that then changed. */
+export type ModelSpend = Readonly<{
+  requests: number
+  inputTokens: number
+  cachedInputTokens: number
+  outputTokens: number
+  cents: number | null
+  wastedRequests: number
+  wastedInputTokens: number
+  wastedOutputTokens: number
+  wastedCents: number | null
+  /** Some of it was counted by us: the stream ended before the vendor told. */
+  isEstimate: boolean
+}>
+
 /** One exchange: what the caller said and what came of it. Times in ms; media times on the caller's media clock. */
 export type TurnRecord = Readonly<{
   turn: number
@@ -43,6 +58,8 @@ export type TurnRecord = Readonly<{
   /** What the question before it had made likely, and what was understood in that light. */
   expectation?: Expectation
   reading?: Reading
+  /** What a language model cost; absent where none was asked. */
+  model?: ModelSpend
   /** Where the dialogue stood after it: a call whose stream breaks goes on from here, form and all. */
   dialogue?: DialogueState
 }>

@@ -9,7 +9,7 @@ import type { LearningRecord } from '../response/responder.ts'
 import type { Company } from '../tenancy/company.ts'
 import type { CallHandler, CallRouting, CarrierStatusUpdate, StreamStatusUpdate } from './call-handler.ts'
 import type { CallContinuation, CallLeg } from './call-leg.ts'
-import type { CallOutcome, CallRecord, CallRepository, TurnRecord } from './call-record.ts'
+import type { CallOutcome, CallRecord, CallRepository, TurnRecord, ModelSpend } from './call-record.ts'
 import type { CallDirectory } from './call-directory.ts'
 import { CallRecorder } from './call-recorder.ts'
 import { CallRegistry } from './call-registry.ts'
@@ -69,6 +69,8 @@ export type CallServiceDeps = Readonly<{
   spend?: Pick<SpendMeter, 'spentToday'>
   recordLearning: (companyId: string, learning: LearningRecord) => Promise<void>
   observer: CallObserver
+  /** What a turn's language model cost, asked once as the turn ends; null where none was asked. */
+  modelSpend?: (companyId: string, callSid: string, turn: number, answered: boolean) => ModelSpend | null
   conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
 }>
 
@@ -251,7 +253,9 @@ export class CallService implements CallHandler {
     return {
       ...deps.conversation,
       clock: deps.clock,
-      onTurn: (companyId, callSid, turn) => {
+      onTurn: (companyId, callSid, spoken) => {
+        const model = deps.modelSpend?.(companyId, callSid, spoken.turn, spoken.sources.includes('model')) ?? null
+        const turn: TurnRecord = model === null ? spoken : { ...spoken, model }
         deps.observer.turnFinished(companyId, callSid, turn)
         logger.info(
           {

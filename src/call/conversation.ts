@@ -8,7 +8,7 @@ import { Scope } from '../core/scope.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import type { CompanyContext } from '../response/company-context.ts'
 import { INITIAL_DIALOGUE, type DialogueState } from '../response/dialogue.ts'
-import type { CallAction, LearningRecord, ReplyPart, Responder, TurnInput } from '../response/responder.ts'
+import type { CallAction, EarlyStart, LearningRecord, ReplyPart, Responder, TurnInput } from '../response/responder.ts'
 import type { CompanyVoice } from '../synthesis/synthesizer.ts'
 import type { Transcriber } from '../transcription/transcriber.ts'
 import type { InterruptionDecision, InterruptionDetector } from '../turn-taking/interruption.ts'
@@ -86,7 +86,7 @@ export type Recorder = CallRecorder | null
 
 type PendingInput = TurnInput | Promise<TurnInput>
 type Commit = Extract<TurnDecision, { kind: 'commit' }>
-type Speculation = { readonly text: string; readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder }
+type Speculation = { readonly text: string; readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder; readonly commit: () => void }
 /** Words that are still being recognised; settles once, with nothing when they are not coming. */
 type AwaitedWords = { readonly utterance: number; readonly lastVoicedMs: number; readonly settle: (text: string) => void; readonly scope: Scope }
 type ActiveTurn = { readonly log: TurnLog; readonly reply: Reply; readonly scope: Scope }
@@ -224,7 +224,7 @@ export class Conversation {
         if (this.#active === null) this.#armQuiet()
         return
       case 'speculate':
-        this.#speculate(decision.text)
+        this.#speculate(decision.text, decision.score)
         return
       case 'retract':
         this.#abandonSpeculation()
@@ -311,7 +311,7 @@ export class Conversation {
     this.#turnCount -= 1
   }
 
-  #speculate(text: string): void {
+  #speculate(text: string, score: number): void {
     if (this.#active !== null) return
     const whole = this.#withPrefix(text)
     if (whole === '') return
@@ -322,9 +322,10 @@ export class Conversation {
     const scope = new Scope(this.#scope)
     const stages = new StageRecorder(this.#deps.clock)
     const dueBy = later(this.#deps.clock.now(), this.#deps.budget.stallAfterMs)
-    const reply = this.#prepare({ kind: 'speech', text: whole }, scope, stages, dueBy, this.#turnCount, () => undefined)
+    const { promise: committed, resolve: commit } = Promise.withResolvers<void>()
+    const reply = this.#prepare({ kind: 'speech', text: whole }, scope, stages, dueBy, this.#turnCount, () => undefined, { score, committed })
     this.#speculationsStarted += 1
-    this.#speculation = { text: whole, reply, scope, stages }
+    this.#speculation = { text: whole, reply, scope, stages, commit }
   }
 
   #abandonSpeculation(): void {
@@ -334,7 +335,7 @@ export class Conversation {
     this.#speculationsWasted += 1
   }
 
-  #prepare(input: PendingInput, scope: Scope, stages: StageRecorder, firstPartBy: Instant, turn: number, onInput: (input: TurnInput) => void): Reply {
+  #prepare(input: PendingInput, scope: Scope, stages: StageRecorder, firstPartBy: Instant, turn: number, onInput: (input: TurnInput) => void, early: EarlyStart | null = null): Reply {
     const deps = this.#deps
     const { voice } = this.#context.agent
     const generation = ++this.#generation
@@ -361,7 +362,7 @@ export class Conversation {
       scope,
       stages,
     )
-    void reply.prepare(this.#respond(input, scope, stages, firstPartBy, turn, onInput))
+    void reply.prepare(this.#respond(input, scope, stages, firstPartBy, turn, onInput, early))
     return reply
   }
 
@@ -372,6 +373,7 @@ export class Conversation {
     firstPartBy: Instant,
     turn: number,
     onInput: (input: TurnInput) => void,
+    early: EarlyStart | null,
   ): AsyncGenerator<ReplyPart, void, undefined> {
     const finish = pending instanceof Promise ? stages.start('transcript') : () => undefined
     const input = await pending
@@ -398,6 +400,7 @@ export class Conversation {
         firstPartBy: latest(firstPartBy, later(now, MIN_ANSWER_MS)),
         stages,
         effects: NO_EFFECTS,
+        early,
       },
       scope.signal,
     )
@@ -427,7 +430,8 @@ export class Conversation {
     const turn = this.#turnCount++
     const speculation = this.#speculation
     const used = speculation !== null && known?.kind === 'speech' && sameWords(speculation.text, known.text)
-    if (!used) this.#abandonSpeculation()
+    if (used) speculation.commit()
+    else this.#abandonSpeculation()
     this.#speculation = null
     const scope = used ? speculation.scope : new Scope(this.#scope)
     const stages = used ? speculation.stages : new StageRecorder(this.#deps.clock)

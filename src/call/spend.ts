@@ -6,13 +6,16 @@ import { usageOf, type Usage } from './usage.ts'
 /** What the operator pays, in US cents; null where nobody said. */
 export type UsageRates = Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
 
-export type UsageCost = Readonly<{ callsCents: number | null; modelCents: number | null }>
+export type UsageCost = Readonly<{ callsCents: number | null; modelCents: number | null; wastedModelCents: number | null }>
 
 /** The one figure: what the usage page shows is what the daily limit counts. */
-export function costOf(usage: Pick<Usage, 'minutes' | 'modelTokens'>, rates: UsageRates): UsageCost {
+export function costOf(usage: Pick<Usage, 'minutes' | 'modelTokens' | 'wastedModelTokens' | 'modelCents' | 'wastedModelCents'>, rates: UsageRates): UsageCost {
+  // A model's own price first; the flat rate where a model has none.
+  const flat = (tokens: number): number | null => (rates.modelTokenCents === null ? null : tokens * rates.modelTokenCents)
   return {
     callsCents: rates.callMinuteCents === null ? null : usage.minutes * rates.callMinuteCents,
-    modelCents: rates.modelTokenCents === null ? null : usage.modelTokens * rates.modelTokenCents,
+    modelCents: usage.modelCents ?? flat(usage.modelTokens),
+    wastedModelCents: usage.wastedModelCents ?? flat(usage.wastedModelTokens),
   }
 }
 

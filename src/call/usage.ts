@@ -1,4 +1,4 @@
-import type { CallRecord, CallRepository, TurnRecord } from './call-record.ts'
+import type { CallRecord, CallRepository } from './call-record.ts'
 
 export type Usage = Readonly<{
   calls: number
@@ -14,6 +14,11 @@ export type Usage = Readonly<{
   interruptions: number
   /** As the model's vendor counted them; 0 where no model was asked. */
   modelTokens: number
+  /** Tokens generated for words that then changed; a part of `modelTokens`. */
+  wastedModelTokens: number
+  /** What they cost, in US cents, by the price of each model; null where a price is not known. */
+  modelCents: number | null
+  wastedModelCents: number | null
   /** Of the silence before a reply, in ms; null without a measured turn. */
   gapP50Ms: number | null
   gapP95Ms: number | null
@@ -30,7 +35,8 @@ export async function usageOf(calls: Pick<CallRepository, 'list' | 'turns'>, com
   const gaps: number[] = []
   const outcomes: Record<string, number> = {}
   const sources: Record<string, number> = {}
-  const sums = { calls: 0, seconds: 0, turns: 0, unanswered: 0, stalled: 0, interruptions: 0, tokens: 0 }
+  const sums = { calls: 0, seconds: 0, turns: 0, unanswered: 0, stalled: 0, interruptions: 0, tokens: 0, wastedTokens: 0, cents: 0, wastedCents: 0 }
+  let isPriced = true
   let before: string | null = null
   for (;;) {
     const page: readonly CallRecord[] = await calls.list(companyId, { before, limit: PAGE, startedFrom: period.from, startedBefore: period.to }, signal)
@@ -43,7 +49,13 @@ export async function usageOf(calls: Pick<CallRepository, 'list' | 'turns'>, com
         sums.unanswered += turn.sources.includes('unknown') ? 1 : 0
         sums.stalled += turn.stalled ? 1 : 0
         sums.interruptions += turn.interruption === null ? 0 : 1
-        sums.tokens += tokensOf(turn)
+        if (turn.model !== undefined) {
+          sums.tokens += turn.model.inputTokens + turn.model.outputTokens
+          sums.wastedTokens += turn.model.wastedInputTokens + turn.model.wastedOutputTokens
+          sums.cents += turn.model.cents ?? 0
+          sums.wastedCents += turn.model.wastedCents ?? 0
+          isPriced &&= turn.model.cents !== null
+        }
         for (const source of new Set(turn.sources)) sources[source] = (sources[source] ?? 0) + 1
         if (turn.gapMs !== null) gaps.push(turn.gapMs)
       }
@@ -63,6 +75,9 @@ export async function usageOf(calls: Pick<CallRepository, 'list' | 'turns'>, com
     stalledTurns: sums.stalled,
     interruptions: sums.interruptions,
     modelTokens: sums.tokens,
+    wastedModelTokens: sums.wastedTokens,
+    modelCents: isPriced ? sums.cents : null,
+    wastedModelCents: isPriced ? sums.wastedCents : null,
     gapP50Ms: percentile(gaps, 0.5),
     gapP95Ms: percentile(gaps, 0.95),
     complete: sums.calls < MAX_CALLS,
@@ -73,14 +88,6 @@ export async function usageOf(calls: Pick<CallRepository, 'list' | 'turns'>, com
 function secondsOf(call: CallRecord): number {
   if (call.durationSeconds !== null) return call.durationSeconds
   return call.endedAt === null ? 0 : Math.max(0, (Date.parse(call.endedAt) - Date.parse(call.startedAt)) / 1000)
-}
-
-function tokensOf(turn: TurnRecord): number {
-  let tokens = 0
-  for (const { step, detail } of turn.trace) {
-    if (step === 'model' && typeof detail['tokens'] === 'number') tokens += detail['tokens']
-  }
-  return tokens
 }
 
 /** Nearest rank; `sorted` ascending. */

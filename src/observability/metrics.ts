@@ -13,6 +13,7 @@ export type MeasuredTurn = Readonly<{
   speculation: Readonly<{ used: boolean; wasted: number }>
   interruption: unknown
   sources: readonly string[]
+  model?: Readonly<{ wastedRequests: number; wastedOutputTokens: number }>
 }>
 
 export type Metrics = Readonly<{
@@ -26,6 +27,8 @@ export type Metrics = Readonly<{
   watchTranscriptionQueue(size: () => number): void
   /** Frames an overfull queue gave up, by the queue's name. */
   framesDropped(queue: string, count: number): void
+  /** One request to a language model, as it ends; `cents` null where no price is known. */
+  modelSpent(cost: Readonly<{ inputTokens: number; cachedInputTokens: number; outputTokens: number; cents: number | null }>): void
   /** An engine that failed or was replaced by its fallback. */
   engineFailed(engine: 'stt' | 'tts' | 'llm' | 'store'): void
   text(): Promise<string>
@@ -75,6 +78,9 @@ export function createMetrics(options: Readonly<{ process: boolean }>): Metrics 
   const speculation = new Counter({ name: 'clientsvia_speculations_total', help: 'Replies prepared early', labelNames: ['result'], registers })
   const greeting = new Histogram({ name: 'clientsvia_greeting_seconds', help: 'Start of the stream to the greeting', buckets: LATENCY_BUCKETS, registers })
   const engineFailures = new Counter({ name: 'clientsvia_engine_failures_total', help: 'Engines that failed', labelNames: ['engine'], registers })
+  const modelTokens = new Counter({ name: 'clientsvia_model_tokens_total', help: 'Tokens of language models; cached is a part of input, wasted of output', labelNames: ['kind'], registers })
+  const modelRequests = new Counter({ name: 'clientsvia_model_requests_total', help: 'Requests to language models; wasted ones are among all', labelNames: ['kind'], registers })
+  const modelCents = new Counter({ name: 'clientsvia_model_cents_total', help: 'What language models cost, in US cents, where their price is known', registers })
 
   return {
     registry,
@@ -97,6 +103,10 @@ export function createMetrics(options: Readonly<{ process: boolean }>): Metrics 
       if (turn.interruption !== null) interruptions.inc()
       if (turn.speculation.used) speculation.inc({ result: 'used' })
       speculation.inc({ result: 'wasted' }, turn.speculation.wasted)
+      if (turn.model !== undefined) {
+        modelRequests.inc({ kind: 'wasted' }, turn.model.wastedRequests)
+        modelTokens.inc({ kind: 'wasted' }, turn.model.wastedOutputTokens)
+      }
     },
     greetingHeard: (afterMs) => greeting.observe(afterMs / 1000),
     watchTranscriptionQueue(size) {
@@ -108,6 +118,13 @@ export function createMetrics(options: Readonly<{ process: boolean }>): Metrics 
           this.set(size())
         },
       })
+    },
+    modelSpent(cost) {
+      modelRequests.inc({ kind: 'all' })
+      modelTokens.inc({ kind: 'input' }, cost.inputTokens)
+      modelTokens.inc({ kind: 'cached' }, cost.cachedInputTokens)
+      modelTokens.inc({ kind: 'output' }, cost.outputTokens)
+      if (cost.cents !== null) modelCents.inc(cost.cents)
     },
     framesDropped: (queue, count) => framesDropped.inc({ queue }, count),
     engineFailed: (engine) => engineFailures.inc({ engine }),

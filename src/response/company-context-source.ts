@@ -5,7 +5,8 @@ import { ClientsViaError } from '../core/errors.ts'
 import type { AgentRepository, CompanyRepository, KnowledgeRepository } from '../tenancy/repositories.ts'
 import type { CompanyContext, CompanyContextSource } from './company-context.ts'
 import { orAborted, type Embedder, type VectorStore } from './embedder.ts'
-import { createKnowledgeIndex, type IndexedKnowledge } from './knowledge.ts'
+import { createKnowledgeIndex, type IndexedKnowledge, type MeaningFallback } from './knowledge.ts'
+import type { VectorIndex } from './vector-index.ts'
 
 export type CompanyContextDeps = Readonly<{
   companies: Pick<CompanyRepository, 'get'>
@@ -13,6 +14,9 @@ export type CompanyContextDeps = Readonly<{
   knowledge: Pick<KnowledgeRepository, 'listAll' | 'version'>
   embedder: Embedder | null
   vectors?: VectorStore | null
+  /** An index outside, and a second encoder behind the first: see KnowledgeOptions. */
+  remote?: VectorIndex | null
+  fallback?: MeaningFallback | null
   clock: Clock
   ttlMs?: number
   /** Told when a refresh in the background failed; the picture from before is served on. */
@@ -105,6 +109,8 @@ export class CachedCompanyContext implements CompanyContextSource {
         ? before.index
         : createKnowledgeIndex(companyId, entries, version, embedder, {
             vectors: this.#deps.vectors ?? null,
+            remote: this.#deps.remote ?? null,
+            fallback: this.#deps.fallback ?? null,
             mishearings: company.mishearings,
             signal: this.#deps.signal ?? null,
           })

@@ -2,6 +2,7 @@ import type { Breaker } from '../core/breaker.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
 import { ScopeEnded, type Scope } from '../core/scope.ts'
+import type { Company } from '../tenancy/company.ts'
 import { standsAlone, type AnswerCache } from './answer-cache.ts'
 import type { Answer, Conclusion, Turn } from './answer-step.ts'
 import { LINES } from './built-in-lines.ts'
@@ -34,7 +35,9 @@ export type ModelDeps = Readonly<{
   /** Left alone for a while after it has failed, by the model's name. */
   breakerOf?: (modelName: string) => Pick<Breaker, 'tryPass' | 'succeeded' | 'failed' | 'abandoned'> | null
   /** Whether the company may still spend today. */
-  mayAsk?: (companyId: string) => boolean
+  mayAsk?: (company: Company) => boolean
+  /** Told of every failure, for the metrics. */
+  onFailure?: (modelName: string, error: unknown) => void
   beginBooking?: BeginBooking
 }>
 
@@ -51,10 +54,10 @@ const MEANING_MS = 15
 
 /** Whether this agent's questions may go to a model now. */
 export function mayUseModel(deps: ModelDeps, turn: Turn): boolean {
-  const { companyId, context } = turn.question
+  const { context } = turn.question
   const choice = context.agent.engines.llm
   if (choice === 'none' || (choice === 'default' && deps.isDefault === false)) return false
-  const isPaidFor = deps.mayAsk?.(companyId) ?? true
+  const isPaidFor = deps.mayAsk?.(context.company) ?? true
   if (!isPaidFor) turn.trace('model', { left: "the company's money for today is spent" })
   return isPaidFor
 }
@@ -122,6 +125,7 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
   const failures: Record<string, string> = {}
   const onFailure = (name: string, error: unknown): void => {
     failures[name] = error instanceof Error ? error.message : 'unknown'
+    deps.onFailure?.(name, error)
     if (!isClientsViaError(error, 'ENGINE_UNAVAILABLE') || error.message !== unavailable(name).message) deps.breakerOf?.(name)?.failed()
     finish(isClientsViaError(error, 'DEADLINE_PASSED') ? 'cut-off' : 'failed')
   }

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import type { ModelSpend } from '../call/call-record.ts'
 import { estimatedTokens, type ModelAnswer, type ModelUsage } from './model-engine.ts'
 import type { ModelPrompt } from './prompts.ts'
 
@@ -10,21 +10,6 @@ export type PriceList = Readonly<Record<string, TokenPrice>>
 /** Of one request, as it stands: final once its stream is over. */
 export type RequestCost = Readonly<{ model: string; inputTokens: number; cachedInputTokens: number; outputTokens: number; cents: number | null; isEstimate: boolean }>
 
-/** Of one turn. `wasted*` are of requests whose answers nobody was to hear: speculation that the caller talked over. */
-export type ModelSpend = Readonly<{
-  requests: number
-  inputTokens: number
-  cachedInputTokens: number
-  outputTokens: number
-  /** Null: no price is known for the model. */
-  cents: number | null
-  wastedRequests: number
-  wastedInputTokens: number
-  wastedOutputTokens: number
-  wastedCents: number | null
-  isEstimate: boolean
-}>
-
 /** A request that is being counted. Every method may be called until `end`, which is called once. */
 export interface MeteredRequest {
   said(text: string): void
@@ -34,7 +19,6 @@ export interface MeteredRequest {
 }
 
 export type ModelMeterOptions = Readonly<{
-  clock: Clock
   prices: PriceList
   /** Every request as it ends: for the day's sum and the metrics. Must not throw. */
   onSpent?: (companyId: string, cost: RequestCost) => void

@@ -38,6 +38,12 @@ export const turnRecordSchema = z.looseObject({
   endpoint: z.object({ rule: z.string(), score: z.number(), waitMs: milliseconds, lastVoicedMs: milliseconds }).nullable(),
   interruption: z.object({ atMs: milliseconds, heardMs: milliseconds, rule: z.string() }).nullable(),
   trace: z.array(z.object({ step: z.string(), detail: z.record(z.string(), z.unknown()) })),
+  model: z
+    .object({
+      requests: z.int(), inputTokens: z.int(), cachedInputTokens: z.int(), outputTokens: z.int(), cents: z.number().nullable(),
+      wastedRequests: z.int(), wastedInputTokens: z.int(), wastedOutputTokens: z.int(), wastedCents: z.number().nullable(), isEstimate: z.boolean(),
+    })
+    .exactOptional(),
 })
 
 export const callRecordSchema = z.looseObject({

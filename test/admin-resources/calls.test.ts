@@ -162,12 +162,13 @@ t.test('a question nobody could answer becomes an entry, and asking again proves
 
 t.test('usage counts minutes, answers and cost from the calls themselves', async (t) => {
   const { polarBay, repositories } = await openCompanyWorld()
-  await repositories.calls.saveTurn('polar-bay', 'CA-polar-bay', turn(3, { sources: ['model'], trace: [{ step: 'model', detail: { tokens: 120 } }], gapMs: null, interruption: null }))
+  const model = { requests: 2, inputTokens: 100, cachedInputTokens: 0, outputTokens: 20, cents: 0.5, wastedRequests: 1, wastedInputTokens: 50, wastedOutputTokens: 8, wastedCents: 0.2, isEstimate: false }
+  await repositories.calls.saveTurn('polar-bay', 'CA-polar-bay', turn(3, { sources: ['model'], model, gapMs: null, interruption: null }))
   await repositories.calls.begin('polar-bay', call('polar-bay', 'CA2', { startedAt: '2026-03-02T16:00:00.000Z', endedAt: '2026-03-02T16:00:30.000Z', outcome: 'transferred' }))
   const usage = await polarBay('GET', '/companies/polar-bay/usage?from=2026-03-01T00:00:00.000Z&to=2026-03-03T00:00:00.000Z')
   t.match(usage.json(), {
     calls: 2, minutes: 2.5, turns: 3, outcomes: { completed: 1, transferred: 1 }, sources: { 'fixed-answer': 2, model: 1 }, transfers: 1, interruptions: 2,
-    modelTokens: 120, gapP50Ms: 412.5, gapP95Ms: 900, complete: true, cost: { callsCents: 2.125, modelCents: null },
+    modelTokens: 120, wastedModelTokens: 58, gapP50Ms: 412.5, gapP95Ms: 900, complete: true, cost: { callsCents: 2.125, modelCents: 0.5, wastedModelCents: 0.2 },
   }, usage.body)
   t.equal((await polarBay('GET', '/companies/polar-bay/usage?from=2026-03-03T00:00:00.000Z&to=2026-03-01T00:00:00.000Z')).statusCode, 400)
   t.equal((await polarBay('GET', '/companies/polar-bay/usage?from=2020-03-03T00:00:00.000Z')).statusCode, 400)

@@ -292,7 +292,7 @@ t.test('an answer that was cut short, censored or interrupted is not kept', asyn
 t.test('the meter counts every request, and what nobody was to hear as wasted', async (t) => {
   const clock = new VirtualClock()
   const spent: unknown[] = []
-  const meter = new ModelMeter({ clock, prices: { fake: { input: 100, cachedInput: 50, output: 1000 } }, onSpent: (companyId, cost) => spent.push({ companyId, ...cost }) })
+  const meter = new ModelMeter({ prices: { fake: { input: 100, cachedInput: 50, output: 1000 } }, onSpent: (companyId, cost) => spent.push({ companyId, ...cost }) })
   const usage: FakePiece = { kind: 'usage', usage: { inputTokens: 1000, cachedInputTokens: 400, outputTokens: 20, isEstimate: false } }
   const model = new FakeModel(clock, () => ['We care for heating. ', usage], { delayMs: 50 })
   const loop = createResponder({ model: { prompts, answer: model, meter } })
@@ -317,7 +317,7 @@ t.test('a company whose money for the day is spent is answered from its own data
   const clock = new VirtualClock()
   const model = new FakeModel(clock, () => ['We care for heating.'])
   let mayAsk = true
-  const { ask } = world(clock, { answer: model, mayAsk: (companyId) => companyId !== 'polar-bay-air' || mayAsk })
+  const { ask } = world(clock, { answer: model, mayAsk: (company) => company.id !== 'polar-bay-air' || mayAsk })
   t.equal((await ask(UNKNOWN_QUESTION)).source, 'model')
   mayAsk = false
   t.equal((await ask(UNKNOWN_QUESTION)).source, 'unknown')
