@@ -93,8 +93,20 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     onProblem: (problem) => logger.error({ problem }, 'stored document cannot be read'),
   })
   const recordings = new RecordingFiles(join(config.dataDir, 'recordings'))
+  const spend = new SpendMeter({
+    clock,
+    calls: store.calls,
+    directory,
+    rates: config.rates,
+    signal: scope.signal,
+    onFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'spending not read'),
+  })
   const breakers = new Breakers(clock)
-  const answers = createAnswerEngines({ config, clock, logger, metrics, store, breakers, embedder, cacheDir, signal: scope.signal })
+  const answers = createAnswerEngines({
+    config, clock, logger, metrics, store, breakers, embedder, cacheDir,
+    spentTodayCents: (companyId) => spend.spentToday(companyId, scope.signal),
+    signal: scope.signal,
+  })
 
   const contexts = new CachedCompanyContext({
     clock,
@@ -115,14 +127,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     findCompanyByNumber: (number, signal) => store.companies.findByPhoneNumber(number, signal),
     calls: store.calls,
     recordings: { store: recordings, speakable },
-    spend: new SpendMeter({
-      clock,
-      calls: store.calls,
-      directory,
-      rates: config.rates,
-      signal: scope.signal,
-      onFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'spending not read'),
-    }),
+    spend,
     recordLearning: async (companyId, learning) => {
       if (learning.entryId === null) return
       await store.knowledge.recordUse(companyId, learning.entryId, { at: clock.wallTime().toISOString(), success: !learning.gap })

@@ -112,7 +112,7 @@ t.test('what is spent is what the usage page says, with the minutes of the calls
   const rates = { callMinuteCents: 3, modelTokenCents: 0.01 }
   const put = async (companyId: string, callSid: string, seconds: number): Promise<void> => {
     await calls.begin(companyId, callOf(companyId, callSid, { startedAt: `${today}T00:00:01.000Z`, endedAt: `${today}T00:05:00.000Z`, durationSeconds: seconds }))
-    await calls.saveTurn(companyId, callSid, turnOf(1, { trace: [{ step: 'model', detail: { tokens: 200 } }] }))
+    await calls.saveTurn(companyId, callSid, turnOf(1, { model: { requests: 1, inputTokens: 150, cachedInputTokens: 0, outputTokens: 50, cents: null, wastedRequests: 0, wastedInputTokens: 0, wastedOutputTokens: 0, wastedCents: null, isEstimate: false } }))
   }
   await put('a', 'CA1', 120)
   await put('b', 'CA2', 6000)
