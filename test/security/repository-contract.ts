@@ -181,7 +181,7 @@ export function testSecurityStore(
 
   each('a nonce is spent once', async (t, store) => {
     const spent = await Promise.all(Array.from({ length: 5 }, () => store.links.spend('a', 'nonce', AT, at(2))))
-    t.same(spent, [true, false, false, false, false])
+    t.equal(spent.filter((first) => first).length, 1)
     t.equal(await store.links.spend('b', 'nonce', AT, at(2)), true, 'each company has its own')
   })
 
