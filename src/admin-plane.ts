@@ -62,6 +62,8 @@ export type AdminPlane = Readonly<{
   start: () => Promise<void>
   /** Another process has saved something of the company. */
   savedElsewhere: (companyId: string) => void
+  /** Companies' own keys, for the engines that use them. */
+  secrets: CompanySecrets
   close: () => Promise<void>
 }>
 
@@ -98,6 +100,11 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
       absoluteMs: admin.absoluteMs,
     },
   })
+  const secrets = new CompanySecrets(
+    store.documents,
+    masterKeys.map(({ kid, secret }) => ({ id: kid, secret })),
+    clock,
+  )
   const known = new KnownCompanies(store.companies, clock)
   const forget = (companyId: string): void => {
     known.forget(companyId)
@@ -119,11 +126,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     events: deps.events,
     recordings: deps.recordings,
     stores: [callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge)],
-    secrets: new CompanySecrets(
-      store.documents,
-      masterKeys.map(({ kid, secret }) => ({ id: kid, secret })),
-      clock,
-    ),
+    secrets,
     settings: config.settings,
     health: () => deps.readiness.report(),
     rates: config.rates,
@@ -153,6 +156,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
   }
   return {
     savedElsewhere: forget,
+    secrets,
     start: async () => {
       if (!deps.isFirst) return
       const first = await security.users.ensureFirstOwner({ email: admin.ownerEmail, password: admin.ownerPassword?.reveal() ?? null }, scope.signal)

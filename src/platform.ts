@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { addAdminPlane } from './admin-plane.ts'
+import { addAdminPlane, type AdminPlane } from './admin-plane.ts'
 import { createAnswerEngines } from './answer-engines.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { CallService } from './call/call-service.ts'
@@ -30,6 +30,7 @@ import { createResponder } from './response/intelligence-loop.ts'
 import { phrasesToWarm } from './response/phrases.ts'
 import { toSpeakable } from './response/quality.ts'
 import { buildServer, Readiness } from './server.ts'
+import { createSpeechEngines } from './speech-engines.ts'
 import { openEmbeddedStore } from './storage/embedded-store.ts'
 import { RecordingFiles } from './storage/recording-files.ts'
 import { seedCompanies } from './storage/seed.ts'
@@ -107,8 +108,21 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     spentTodayCents: (companyId) => spend.spentToday(companyId, scope.signal),
     signal: scope.signal,
   })
-
-  const contexts = new CachedCompanyContext({
+  // The vault opens with the administration, before the first call.
+  const vault: { secrets: AdminPlane['secrets'] | null } = { secrets: null }
+  const speech = createSpeechEngines({
+    config,
+    clock,
+    logger,
+    metrics,
+    breakers,
+    transcriber,
+    synthesizer,
+    phrases,
+    secretOf: async (companyId, name, signal) => (await vault.secrets?.reveal(companyId, name, signal)) ?? null,
+  })
+  const { voiceOf } = speech
+  const companyContexts = new CachedCompanyContext({
     clock,
     companies: store.companies,
     agents: store.agents,
@@ -117,7 +131,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     signal: scope.signal,
     onRefreshFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'company not refreshed'),
   })
-  const voiceOf = (context: CompanyContext) => phrases.forCompany({ companyId: context.company.id, agentVersion: context.agent.version })
+  const contexts = speech.knowing(companyContexts)
   const responder = createResponder({ model: answers.model, budget: config.budget })
   const service = new CallService({
     clock,
@@ -153,7 +167,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     overload: () => load.overload,
     conversation: {
       voiceActivity,
-      transcriber,
+      transcriber: speech.transcriber,
       responder,
       createTurnDetector: (preset) => createTurnDetector({ preset }),
       createInterruptionDetector: () => createInterruptionDetector(),
@@ -240,6 +254,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     },
     print: (line) => process.stdout.write(`${line}\n`),
   })
+  vault.secrets = admin.secrets
   const keepOnlyWhatIsWanted = (): void => {
     const onFailure = (companyId: string, error: unknown): void => logger.error({ companyId, error: String(error) }, 'retention not kept')
     void keepRetention(
@@ -262,7 +277,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     grace.end('drained')
     await app.close()
     scope.end('the server stops')
-    await Promise.all([voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close(), answers.close()])
+    await Promise.all([speech.close(), voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close(), answers.close()])
     await admin.close()
     await store.close()
   }

@@ -281,10 +281,16 @@ export class Reply {
 
   /** A line that has to be heard now: ready audio if there is some, else the engine. */
   #lineNow(text: SpeakableText, source: AnswerSource): Sentence {
-    const ready = this.#deps.voice.peek(text, this.#deps.voiceSettings)
+    const ready = this.#readyNow(text)
     const audio = ready === null ? new SentenceAudio() : SentenceAudio.ready(ready)
     if (ready === null) void audio.fill(this.#deps.voice.synthesize(text, this.#deps.voiceSettings, this.#scope.signal))
     return this.#newSentence(text, source, audio)
+  }
+
+  /** Better in another voice than not at all. */
+  #readyNow(text: SpeakableText): Uint8Array | null {
+    const { voice, voiceSettings } = this.#deps
+    return voice.peek(text, voiceSettings) ?? voice.spare(text, voiceSettings)
   }
 
   async #stepAt(index: number): Promise<Step | null> {
@@ -323,7 +329,7 @@ export class Reply {
         return
       }
       const line = this.#deps.stallLines[this.#stallCount % Math.max(1, this.#deps.stallLines.length)]
-      const audio = line === undefined ? null : this.#deps.voice.peek(line, this.#deps.voiceSettings)
+      const audio = line === undefined ? null : this.#readyNow(line)
       this.#stallCount += 1
       this.#stallDue = this.#silenceDue()
       if (line !== undefined && audio !== null) await this.#speakSentence(this.#newSentence(line, 'stall', SentenceAudio.ready(audio)))

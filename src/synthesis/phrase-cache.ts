@@ -59,6 +59,7 @@ export class PhraseCache {
     })
     return {
       peek: (text, voice) => this.#peek(keyOf(text, voice)),
+      spare: () => null,
       synthesize: (text, voice, signal, dueBy) => this.#synthesize(keyOf(text, voice), engine, text, voice, signal, dueBy),
       warm: async (texts, voice, signal) => {
         const failures: unknown[] = []

@@ -21,6 +21,8 @@ export interface Synthesizer {
 export interface CompanyVoice {
   /** Ready audio, or null; never waits. */
   peek(text: SpeakableText, voice: Voice): Uint8Array | null
+  /** The same in the voice of another engine, for when nothing else is ready; null where there is none. */
+  spare(text: SpeakableText, voice: Voice): Uint8Array | null
   /** `dueBy`: when the caller must hear something; an engine that is late is replaced in time for it. */
   synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal, dueBy?: Instant): AsyncIterable<Uint8Array>
 }

@@ -19,6 +19,8 @@ export type DeepgramSessionDeps = Readonly<{
   termsFor: (expectation: Expectation) => readonly string[]
   /** Audio sent, replays included, in seconds: what the vendor bills. Told at the end. */
   onUsage: (seconds: number) => void
+  /** How long the final words took that were asked for at a pause. */
+  onFinal: (afterMs: number) => void
 }>
 
 /**
@@ -52,6 +54,7 @@ export class DeepgramSession implements TranscriptionSession {
   #answeredAt: Instant
   /** The pause whose final words were asked for. */
   #pausedAtMs: number | null = null
+  #askedAt: Instant
   #terms: readonly string[]
 
   constructor(deps: DeepgramSessionDeps, signal: AbortSignal) {
@@ -60,6 +63,7 @@ export class DeepgramSession implements TranscriptionSession {
     this.#sentAt = deps.clock.now()
     this.#speechAt = this.#sentAt
     this.#answeredAt = this.#sentAt
+    this.#askedAt = this.#sentAt
     this.#terms = deps.termsFor({ kind: 'open' })
     this.#keepAlive = new OneShot(deps.clock, this.#lifetime)
     this.#answerDue = new OneShot(deps.clock, this.#lifetime)
@@ -194,6 +198,7 @@ export class DeepgramSession implements TranscriptionSession {
 
   #askFinal(mediaMs: number): void {
     this.#pausedAtMs = mediaMs
+    this.#askedAt = this.#deps.clock.now()
     if (this.#lineState === 'open') this.#line?.finalize()
     this.#answerDue.start(FINAL_WITHIN_MS, () => {
       const pausedAtMs = this.#pausedAtMs
@@ -243,6 +248,7 @@ export class DeepgramSession implements TranscriptionSession {
     if (answersPause) {
       this.#pausedAtMs = null
       this.#answerDue.cancel()
+      this.#deps.onFinal(this.#deps.clock.now() - this.#askedAt)
     }
     this.#settleEnded(audioEndMs, final)
     const { index, fromMs } = this.#current

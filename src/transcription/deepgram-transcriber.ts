@@ -10,11 +10,14 @@ export class DeepgramTranscriber implements Transcriber {
   readonly #clock: Clock
   readonly #dial: DialLine
   readonly #onUsage: (companyId: string, seconds: number) => void
+  readonly #onFinal: (afterMs: number) => void
 
-  constructor(options: Readonly<{ clock: Clock; dial: DialLine; onUsage: (companyId: string, seconds: number) => void }>) {
+  /** `onFinal`: from our asking for final words to having them. */
+  constructor(options: Readonly<{ clock: Clock; dial: DialLine; onUsage: (companyId: string, seconds: number) => void; onFinal?: (afterMs: number) => void }>) {
     this.#clock = options.clock
     this.#dial = options.dial
     this.#onUsage = options.onUsage
+    this.#onFinal = options.onFinal ?? (() => undefined)
   }
 
   open(options: TranscriberOptions, signal: AbortSignal): TranscriptionSession {
@@ -24,6 +27,7 @@ export class DeepgramTranscriber implements Transcriber {
         dial: this.#dial,
         language: options.language,
         termsFor: (expectation) => keyTerms(expectation, options.vocabulary),
+        onFinal: this.#onFinal,
         onUsage: (seconds) => this.#onUsage(options.companyId, seconds),
       },
       signal,

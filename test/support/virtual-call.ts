@@ -86,6 +86,10 @@ export class ToneVoice implements CompanyVoice {
     this.#clock = clock
   }
 
+  spare(): null {
+    return null
+  }
+
   peek(text: SpeakableText): Uint8Array | null {
     return this.ready.has(text) ? tone(text) : null
   }
