@@ -10,7 +10,7 @@ import { loadConfig, type Config } from './config.ts'
 import { SystemClock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
-import { MAX_CALLS, createPlatform } from './platform.ts'
+import { MAX_CALLS, createPlatform, type Platform } from './platform.ts'
 
 /** A second signal means: now. */
 let signals = 0
@@ -24,8 +24,11 @@ async function main(): Promise<void> {
   if (place === null && config.server.workers > 1) return servePrimary(config, serverLogger)
   const logger = place === null ? serverLogger : serverLogger.child({ worker: place.place })
   const link = place === null ? null : new WorkerLink(channelToPrimary(), new SystemClock())
+  let started: Platform | null = null
+  // The primary may say so while this process is still starting.
+  link?.onNews('stop', () => void (started?.stop() ?? Promise.resolve()).then(() => process.exit(0)))
   const platform = await createPlatform(config, logger, { ...(place ?? ALONE), link })
-  link?.onNews('stop', () => void platform.stop().then(() => process.exit(0)))
+  started = platform
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       // Ctrl-C reaches every process of the terminal; the primary tells its workers.

@@ -29,7 +29,7 @@ import { EmbeddedEmbedder } from './response/embedded-embedder.ts'
 import { createResponder } from './response/intelligence-loop.ts'
 import { phrasesToWarm } from './response/phrases.ts'
 import { toSpeakable } from './response/quality.ts'
-import { buildServer, Readiness } from './server.ts'
+import { buildServer, closeServer, Readiness } from './server.ts'
 import { createSpeechEngines } from './speech-engines.ts'
 import { openEmbeddedStore } from './storage/embedded-store.ts'
 import { RecordingFiles } from './storage/recording-files.ts'
@@ -275,7 +275,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     )
     await telephony.drain(grace.signal)
     grace.end('drained')
-    await app.close()
+    await closeServer(app, clock)
     scope.end('the server stops')
     await Promise.all([speech.close(), voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close(), answers.close()])
     await admin.close()

@@ -1,5 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
+import { Scope } from './core/scope.ts'
 import type { CallRecord, TurnRecord } from './call/call-record.ts'
 
 /** Slow or stuck clients are let go after this; media sockets are not requests and live as long as their call. */
@@ -92,6 +94,11 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     return record ?? reply.callNotFound()
   })
 
+  // A balancer's kept connection would go on bringing requests here, and hold the stop up while it rests.
+  app.addHook('onSend', async (_request, reply) => {
+    if (deps.readiness.state === 'draining') reply.header('connection', 'close')
+  })
+
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const status = isClientsViaError(error) ? error.status : (error.statusCode ?? 500)
     if (status >= 500) deps.logger.error({ path: request.routeOptions.url ?? 'unknown', error: error.message }, 'request failed')
@@ -104,6 +111,21 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     reply.code(404).type('application/problem+json').send({ type: 'about:blank', title: 'Not found', status: 404, code: 'NOT_FOUND' })
   })
   return app
+}
+
+/** Connections come to rest at any time while the server closes, and one at rest would be waited for; a stuck one is not. */
+const CLOSE_IDLE_EVERY_MS = 200
+const CLOSE_WITHIN_MS = 5000
+
+export async function closeServer(app: FastifyInstance, clock: Clock): Promise<void> {
+  const closed = new Scope()
+  const closing = app.close().finally(() => closed.end('closed'))
+  for (let waitedMs = 0; !closed.ended; waitedMs += CLOSE_IDLE_EVERY_MS) {
+    await clock.sleep(CLOSE_IDLE_EVERY_MS, closed.signal).catch(() => undefined)
+    if (waitedMs < CLOSE_WITHIN_MS) app.server.closeIdleConnections()
+    else app.server.closeAllConnections()
+  }
+  await closing
 }
 
 const PROXY_HEADERS = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']

@@ -16,6 +16,8 @@ const KEPT_LOG_CHARS = 4000
 
 export type ServerProcess = Readonly<{
   url: string
+  /** Null once it could not be started. */
+  pid: number | null
   dataDir: string
   readyInMs: number
   /** What the server printed last. */
@@ -86,7 +88,7 @@ export async function startServer(
     await stop(new AbortController().signal)
     throw error
   }
-  return { url, dataDir, readyInMs: clock.now() - startedAt, log: () => log, stop }
+  return { url, pid: child.pid ?? null, dataDir, readyInMs: clock.now() - startedAt, log: () => log, stop }
 }
 
 async function isReady(url: string, signal: AbortSignal): Promise<boolean> {

@@ -54,3 +54,32 @@ t.test('two worker processes on one port: one is killed in the middle of a call,
   const metrics = await (await fetch(new URL('/metrics', server.url))).text()
   t.match(metrics, /clientsvia_calls_total/, 'the numbers of all processes in one place')
 })
+
+t.test('a server that is told to stop says so at once, lets the call finish, and is gone', async (t) => {
+  const server = await startServer(clock, { environment: { WORKERS: '2', SHUTDOWN_GRACE_SECONDS: '30' } }, never)
+  t.teardown(() => server.stop(never))
+  const script = await loadScript(RECORDINGS, 'faq-hours')
+  const transport = new SocketTransport(clock, null)
+  const calling = placeCall({ clock, transport, target: server.url, script }, never)
+  while (!(await workersOf(server.url, 2)).some((worker) => worker.liveCalls > 0)) await clock.sleep(20)
+  process.kill(server.pid as number, 'SIGTERM')
+  await clock.sleep(200)
+  const ready = await fetch(new URL('/readyz', server.url), { headers: { connection: 'close' } })
+  t.equal(ready.status, 503, 'a balancer sends new calls elsewhere')
+  const refused = await transport.post(new URL('/twilio/voice', server.url).href, { CallSid: 'CA2', AccountSid: 'AC1', From: '+15550109999', To: '+15550100000' }, never)
+  t.equal(refused.status, 503)
+  const evidence = await calling
+  t.equal(evidence.end, 'caller-hung-up')
+  t.same(evidence.problems.filter((problem) => problem.includes('319')), [], 'its stream was not cut off')
+  for (let tries = 0; tries < 100 && isRunning(server.pid as number); tries++) await clock.sleep(100)
+  t.notOk(isRunning(server.pid as number), 'nothing is left running')
+})
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
