@@ -3,8 +3,10 @@ import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
 import { uuidv7 } from '../core/ids.ts'
 import { Scope } from '../core/scope.ts'
-import type { CompanyContextSource } from '../response/company-context.ts'
+import type { LeadInput } from '../booking/effect.ts'
+import type { CompanyContext, CompanyContextSource } from '../response/company-context.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
+import type { DialogueState } from '../response/dialogue.ts'
 import type { LearningRecord } from '../response/responder.ts'
 import type { Company } from '../tenancy/company.ts'
 import type { CallHandler, CallRouting, CarrierStatusUpdate, StreamStatusUpdate } from './call-handler.ts'
@@ -12,6 +14,7 @@ import type { CallContinuation, CallLeg } from './call-leg.ts'
 import type { CallOutcome, CallRecord, CallRepository, TurnRecord, ModelSpend } from './call-record.ts'
 import type { CallDirectory } from './call-directory.ts'
 import { CallRecorder } from './call-recorder.ts'
+import { restoredDialogue } from './restored-dialogue.ts'
 import { CallRegistry } from './call-registry.ts'
 import { continuationOf } from './continuation-of.ts'
 import type { RecordingStore } from './recording.ts'
@@ -27,6 +30,11 @@ const RECOGNISE_CALLER_MS = 60
 const SPENDING_MS = 500
 /** Words of a call that was cut off, carried into the new stream. */
 const MAX_CARRIED_EXCHANGES = 40
+
+/** A carrier that lost a stream opens the next one within seconds. */
+const RESUMES_WITHIN_MS = 30_000
+/** A person who takes over has the caller on the line, and a voicemail their voice; these have nobody. */
+const LEAVES_A_LEAD: readonly CallOutcome[] = ['caller-hung-up', 'completed', 'failed']
 
 const CARRIER_ORDER: Readonly<Record<NonNullable<CallRecord['carrierStatus']>, number>> = {
   queued: 0,
@@ -71,6 +79,8 @@ export type CallServiceDeps = Readonly<{
   observer: CallObserver
   /** What a turn's language model cost, asked once as the turn ends; null where none was asked. */
   modelSpend?: (companyId: string, callSid: string, turn: number, answered: boolean) => ModelSpend | null
+  /** What a caller leaves who is gone in the middle of something. */
+  unfinished?: (context: CompanyContext, dialogue: DialogueState, from: string) => LeadInput | null
   conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
 }>
 
@@ -152,22 +162,48 @@ export class CallService implements CallHandler {
       exchanges: exchangesOf(earlierTurns),
       nextTurn: (earlierTurns.at(-1)?.turn ?? -1) + 1,
       returning: context.agent.greeting.returningCaller !== '' && (await this.#hasCalledBefore(leg, scope.signal)),
+      dialogue: restoredDialogue(earlierTurns),
     }
     const recorder = this.#recorderFor(leg, context.company, past.exchanges)
     const conversation = new Conversation(this.#conversationDeps(context.company), leg, context, scope, past, recorder)
     this.#deps.observer.callStarted(companyId, callSid)
     this.#write(callSid, this.#begin(leg, context.agent.id, context.agent.version, startedAt))
     let outcome: CallOutcome = 'failed'
+    let turns = past.nextTurn
     const answeredAt = this.#deps.clock.now()
     try {
-      outcome = outcomeOf(await conversation.run())
+      const end = await conversation.run()
+      outcome = outcomeOf(end)
+      turns = end.turns
     } finally {
       const durationSeconds = (this.#deps.clock.now() - answeredAt) / 1000
       this.#tell(callSid, this.#deps.directory.addSeconds(companyId, this.#day(), durationSeconds))
       this.#deps.observer.callEnded(companyId, callSid, outcome, { durationSeconds, lostFrameCount: leg.lostFrameCount })
       if (recorder !== null) this.#write(callSid, recorder.close())
+      const lead = this.#deps.unfinished?.(context, conversation.dialogue, leg.start.from) ?? null
+      if (lead !== null && outcome === 'connection-lost') void this.#leaveUnlessResumed(companyId, callSid, turns, lead)
+      else if (lead !== null && LEAVES_A_LEAD.includes(outcome)) this.#write(callSid, this.#leave(companyId, callSid, turns, lead))
       await this.#settleWrites(callSid)
       await this.#finish(leg, outcome)
+    }
+  }
+
+  /** Under the number of a turn that did not come. */
+  async #leave(companyId: string, callSid: string, turn: number, lead: LeadInput): Promise<void> {
+    const effects = this.#deps.conversation.effects?.({ companyId, callSid, turn, committed: Promise.resolve() })
+    const result = await effects?.perform({ kind: 'lead', lead }, this.#deps.scope.signal)
+    if (result?.kind === 'failed') this.#deps.logger.error({ companyId, callSid, reason: result.reason }, 'unfinished form not kept')
+  }
+
+  /** A stream that broke usually comes back, and its caller then finishes what they began. */
+  async #leaveUnlessResumed(companyId: string, callSid: string, turn: number, lead: LeadInput): Promise<void> {
+    try {
+      await this.#deps.clock.sleep(RESUMES_WITHIN_MS, this.#deps.scope.signal)
+      const later = await this.#deps.calls.turns(companyId, callSid, this.#deps.scope.signal)
+      if (later.some((one) => one.turn >= turn)) return
+      await this.#leave(companyId, callSid, turn, lead)
+    } catch (error) {
+      if (!this.#deps.scope.ended) this.#deps.logger.error({ companyId, callSid, error: String(error) }, 'unfinished form not kept')
     }
   }
 

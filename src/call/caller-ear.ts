@@ -4,6 +4,7 @@ import { decodeMulaw } from '../audio/g711.ts'
 import type { VoiceActivityEngine, VoiceActivitySession } from '../audio/voice-activity.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Expectation } from '../core/expectation.ts'
+import type { Reading } from '../core/reading.ts'
 import { OneShot } from '../core/one-shot.ts'
 import type { Scope } from '../core/scope.ts'
 import type { Transcriber, TranscriberOptions, TranscriptEvent, TranscriptionSession } from '../transcription/transcriber.ts'
@@ -46,7 +47,14 @@ export type EarListener = Readonly<{
   lost: (utterance: number) => void
 }>
 
-export type Heard = Readonly<{ utterance: number; text: string; audioEndMs: number; final: boolean }>
+export type Heard = Readonly<{
+  utterance: number
+  text: string
+  audioEndMs: number
+  final: boolean
+  /** In the light of what was asked, where the engine listened for that. */
+  reading: Reading | null
+}>
 
 /** For the flight recorder: everything the pure detectors were told and what they said. */
 export type EarEvidence =
@@ -65,7 +73,7 @@ export class CallerEar {
   readonly #session: TranscriptionSession
   readonly #voice: VoiceActivitySession
   readonly #wake: OneShot
-  #heard: Heard = { utterance: 0, text: '', audioEndMs: 0, final: false }
+  #heard: Heard = { utterance: 0, text: '', audioEndMs: 0, final: false, reading: null }
   #agentAudible = false
   /** What earlier utterances make likely of digits in this one, and what this one adds once it is over. */
   #redaction: RedactionState = NOTHING_SAID
@@ -131,7 +139,7 @@ export class CallerEar {
 
   #endUtterance(atMs: number): void {
     this.#session.endUtterance(atMs)
-    this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false }
+    this.#heard = { utterance: this.#heard.utterance + 1, text: '', audioEndMs: atMs, final: false, reading: null }
     this.#redaction = this.#nextRedaction
     this.#soundFromMs = null
   }
@@ -231,12 +239,14 @@ export class CallerEar {
         const { text, state, found } = redact(this.#deps.correct(event.text), this.#redaction)
         this.#nextRedaction = state
         this.#listener.overheard?.(text, found.length > 0 || expectsPrivate(state), this.#soundFromMs ?? this.#heard.audioEndMs)
+        // What was private in the words would be private in their meaning.
+        const reading = found.length > 0 ? null : (event.reading ?? null)
         if (event.utterance !== this.#heard.utterance) {
           // Late words about an utterance that is over: the detectors are past it, a turn may still wait for them.
-          this.#listener.words({ utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final })
+          this.#listener.words({ utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final, reading })
           return
         }
-        this.#heard = { utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final }
+        this.#heard = { utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final, reading }
         this.#tellTurn({ kind: 'transcript', text, audioEndMs: event.audioEndMs, final: event.final })
         // On a line with echo the recogniser hears the agent too: its words prove nothing about the caller.
         if (this.#agentAudible && this.#deps.echo.lagMs === null) this.#tellInterruption({ kind: 'words', atMs: this.#deps.leg.mediaNowMs(), text })

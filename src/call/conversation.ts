@@ -1,8 +1,9 @@
 import type { VoiceActivityEngine } from '../audio/voice-activity.ts'
-import { NO_EFFECTS } from '../booking/effect.ts'
+import { NO_EFFECTS, type Effects, type EffectsForTurn } from '../booking/effect.ts'
 import { later, type Clock, type Instant } from '../core/clock.ts'
 import { OPEN_EXPECTATION, digitsWanted, type Expectation } from '../core/expectation.ts'
 import { StageRecorder, type LatencyBudget } from '../core/latency-budget.ts'
+import type { Reading } from '../core/reading.ts'
 import { OneShot } from '../core/one-shot.ts'
 import { Scope } from '../core/scope.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
@@ -14,11 +15,14 @@ import type { Transcriber } from '../transcription/transcriber.ts'
 import type { InterruptionDecision, InterruptionDetector } from '../turn-taking/interruption.ts'
 import type { TurnDecision, TurnDetector, TurnPreset } from '../turn-taking/turn-detector.ts'
 import type { CallLeg, LegEnd } from './call-leg.ts'
+import { CallEffects } from './call-effects.ts'
 import type { CallRecorder } from './call-recorder.ts'
 import type { TurnRecord } from './call-record.ts'
 import { CallerEar, type EarEvidence, type EchoGuard, type Heard } from './caller-ear.ts'
+import { keyReading } from '../forms/key-reading.ts'
 import { KeyEntry } from './key-entry.ts'
 import type { WordsHeard } from './playout-position.ts'
+import { redact } from './redaction.ts'
 import { noticesBefore } from './recording-notice.ts'
 import { Reply, type ReplyEnd } from './reply.ts'
 import { TurnLog } from './turn-log.ts'
@@ -63,6 +67,8 @@ export type ConversationDeps = Readonly<{
   isOverspent?: (companyId: string, signal: AbortSignal) => Promise<boolean>
   /** Said to whoever watches: a call was brought to its end. */
   onLimit?: (companyId: string, callSid: string, limit: CallLimit) => void
+  /** What a turn may change in the world, once it is the agent's. Absent: nothing. */
+  effects?: EffectsForTurn
   onEvidence?: (companyId: string, callSid: string, evidence: EarEvidence) => void
 }>
 
@@ -77,6 +83,8 @@ export type CallPast = Readonly<{
   nextTurn: number
   /** The number has called this company before. */
   returning: boolean
+  /** Where the talk of this very call stood when its stream broke. */
+  dialogue?: DialogueState | null
 }>
 
 export type CallLimit = 'minutes' | 'turns' | 'spending'
@@ -86,10 +94,12 @@ export type Recorder = CallRecorder | null
 
 type PendingInput = TurnInput | Promise<TurnInput>
 type Commit = Extract<TurnDecision, { kind: 'commit' }>
-type Speculation = { readonly text: string; readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder; readonly commit: () => void }
+type Words = Readonly<{ text: string; reading: Reading | null }>
+type Speculation = Words & { readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder; readonly commit: () => void }
 /** Words that are still being recognised; settles once, with nothing when they are not coming. */
-type AwaitedWords = { readonly utterance: number; readonly lastVoicedMs: number; readonly settle: (text: string) => void; readonly scope: Scope }
+type AwaitedWords = { readonly utterance: number; readonly lastVoicedMs: number; readonly settle: (words: Words) => void; readonly scope: Scope }
 type ActiveTurn = { readonly log: TurnLog; readonly reply: Reply; readonly scope: Scope }
+const NO_WORDS: Words = { text: '', reading: null }
 
 /** One call, from the first frame to the last. States in words: it listens, it prepares, it speaks, it is held. */
 export class Conversation {
@@ -104,11 +114,12 @@ export class Conversation {
   readonly #voice: CompanyVoice
   readonly #lines: ReturnType<ConversationDeps['lines']>
   readonly #keys: KeyEntry
+  readonly #effects: CallEffects
   readonly #quiet: OneShot
   readonly #ending: OneShot
   readonly #recorder: Recorder
   readonly #firstTurn: number
-  #dialogue: DialogueState = INITIAL_DIALOGUE
+  #dialogue: DialogueState
   #expectation: Expectation = OPEN_EXPECTATION
   #turnCount: number
   #generation = 0
@@ -140,9 +151,11 @@ export class Conversation {
     this.#scope = new Scope(parent)
     this.#history = [...past.exchanges]
     this.#returning = past.returning
+    this.#dialogue = past.dialogue ?? INITIAL_DIALOGUE
+    this.#effects = new CallEffects(deps.effects ?? (() => NO_EFFECTS), context.company.id, leg.start.callSid)
     this.#voice = deps.voice(context)
     this.#lines = deps.lines(context)
-    this.#keys = new KeyEntry(deps.clock, this.#scope, (digits) => this.#startTurn({ kind: 'dtmf', digits }, null))
+    this.#keys = new KeyEntry(deps.clock, this.#scope, (digits) => this.#onKeys(digits))
     this.#quiet = new OneShot(deps.clock, this.#scope)
     this.#ending = new OneShot(deps.clock, this.#scope)
     this.#turnCount = past.nextTurn
@@ -207,6 +220,11 @@ export class Conversation {
     return { legEnd: await this.#leg.ended, action: this.#finalAction, turns: this.#turnCount }
   }
 
+  /** Where the talk stands: after the last turn that was booked. */
+  get dialogue(): DialogueState {
+    return this.#dialogue
+  }
+
   get callSid(): string {
     return this.#leg.start.callSid
   }
@@ -255,14 +273,20 @@ export class Conversation {
     const text = commit.text !== '' ? commit.text : heard.text
     const wordsAreIn = heard.final || heard.audioEndMs >= commit.lastVoicedMs - 200
     if (text === '' && this.#lostWords) this.#startTurn({ kind: 'inaudible' }, commit)
-    else if (wordsAreIn) this.#startTurn(this.#inputOf(text), commit)
+    else if (wordsAreIn) this.#startTurn(this.#inputOf({ text, reading: heard.text === text ? heard.reading : null }), commit)
     else this.#startTurn(this.#awaitWords(commit), commit)
   }
 
-  #inputOf(text: string): TurnInput {
-    const whole = this.#withPrefix(text)
+  #inputOf(words: Words): TurnInput {
     this.#lostWords = false
-    return whole === '' ? { kind: 'inaudible' } : { kind: 'speech', text: whole }
+    return this.#inputFor(words)
+  }
+
+  #inputFor({ text, reading }: Words): TurnInput {
+    const whole = this.#withPrefix(text)
+    if (whole === '') return { kind: 'inaudible' }
+    // A reading is of this utterance alone: with what was said before it, the words have to be read anew.
+    return reading === null || whole !== text ? { kind: 'speech', text: whole } : { kind: 'speech', text: whole, reading }
   }
 
   #withPrefix(text: string): string {
@@ -276,26 +300,26 @@ export class Conversation {
 
   /** The turn is over and its words are late: it is answered when they come, bridged until then, and asked for again if they never do. */
   async #awaitWords(commit: Commit): Promise<TurnInput> {
-    this.#awaitingWords?.settle('')
+    this.#awaitingWords?.settle(NO_WORDS)
     const scope = new Scope(this.#scope)
-    const { promise, resolve } = Promise.withResolvers<string>()
+    const { promise, resolve } = Promise.withResolvers<Words>()
     const awaited: AwaitedWords = { utterance: this.#ear.heard.utterance, lastVoicedMs: commit.lastVoicedMs, settle: resolve, scope }
     this.#awaitingWords = awaited
-    void this.#deps.clock.sleep(TRANSCRIPT_PATIENCE_MS, scope.signal).catch(() => undefined).then(() => resolve(this.#ear.heard.text))
-    const text = await promise
+    void this.#deps.clock.sleep(TRANSCRIPT_PATIENCE_MS, scope.signal).catch(() => undefined).then(() => resolve(this.#ear.heard))
+    const words = await promise
     scope.end('settled')
     if (this.#awaitingWords === awaited) this.#awaitingWords = null
-    return this.#inputOf(text)
+    return this.#inputOf(words)
   }
 
   #onWords(heard: Heard): void {
     const awaited = this.#awaitingWords
     if (awaited === null || heard.utterance !== awaited.utterance) return
-    if (heard.final || heard.audioEndMs >= awaited.lastVoicedMs - 200) awaited.settle(heard.text)
+    if (heard.final || heard.audioEndMs >= awaited.lastVoicedMs - 200) awaited.settle(heard)
   }
 
   #onLost(utterance: number): void {
-    if (this.#awaitingWords?.utterance === utterance) this.#awaitingWords.settle('')
+    if (this.#awaitingWords?.utterance === utterance) this.#awaitingWords.settle(NO_WORDS)
     else if (utterance === this.#ear.heard.utterance) this.#lostWords = true
   }
 
@@ -304,7 +328,7 @@ export class Conversation {
     const active = this.#active
     if (active === null || active.reply.audibleAt !== null) return
     if (active.log.input.kind === 'answered' || active.log.input.kind === 'dtmf' || active.log.input.kind === 'limit') return
-    this.#awaitingWords?.settle('')
+    this.#awaitingWords?.settle(NO_WORDS)
     active.scope.end('the caller went on')
     this.#active = null
     this.#speculationsWasted += 1
@@ -313,19 +337,19 @@ export class Conversation {
 
   #speculate(text: string, score: number): void {
     if (this.#active !== null) return
-    const whole = this.#withPrefix(text)
-    if (whole === '') return
+    const input = this.#inputFor({ text, reading: this.#ear.heard.text === text ? this.#ear.heard.reading : null })
+    if (input.kind !== 'speech') return
     if (this.#speculation !== null) {
-      if (sameWords(this.#speculation.text, whole)) return
+      if (sameInput(this.#speculation, input)) return
       this.#abandonSpeculation()
     }
     const scope = new Scope(this.#scope)
     const stages = new StageRecorder(this.#deps.clock)
     const dueBy = later(this.#deps.clock.now(), this.#deps.budget.stallAfterMs)
     const { promise: committed, resolve: commit } = Promise.withResolvers<void>()
-    const reply = this.#prepare({ kind: 'speech', text: whole }, scope, stages, dueBy, this.#turnCount, () => undefined, { score, committed })
+    const reply = this.#prepare(input, scope, stages, dueBy, this.#turnCount, () => undefined, { score, committed })
     this.#speculationsStarted += 1
-    this.#speculation = { text: whole, reply, scope, stages, commit }
+    this.#speculation = { text: input.text, reading: input.reading ?? null, reply, scope, stages, commit }
   }
 
   #abandonSpeculation(): void {
@@ -339,6 +363,7 @@ export class Conversation {
     const deps = this.#deps
     const { voice } = this.#context.agent
     const generation = ++this.#generation
+    const { effects, commit } = this.#effects.forReply(turn)
     const reply = new Reply(
       generation,
       {
@@ -354,7 +379,11 @@ export class Conversation {
           this.#recorder?.agent(mulaw, heardAtMs)
           this.#ear.agentSent(mulaw, heardAtMs)
         },
-        onAudible: () => this.#onAudible(reply),
+        onAudible: () => {
+          // From the first sound on nobody goes on as if nothing had been said: what was decided may be done.
+          if (this.#active?.reply === reply) commit()
+          this.#onAudible(reply)
+        },
         onHeard: (source) => {
           if (source === 'notice') this.#recorder?.noticeHeard(this.#leg.mediaNowMs())
         },
@@ -362,12 +391,13 @@ export class Conversation {
       scope,
       stages,
     )
-    void reply.prepare(this.#respond(input, scope, stages, firstPartBy, turn, onInput, early))
+    void reply.prepare(this.#respond(input, effects, scope, stages, firstPartBy, turn, onInput, early))
     return reply
   }
 
   async *#respond(
     pending: PendingInput,
+    effects: Effects,
     scope: Scope,
     stages: StageRecorder,
     firstPartBy: Instant,
@@ -399,7 +429,7 @@ export class Conversation {
         // Words that came late leave the answer the time that an answer needs.
         firstPartBy: latest(firstPartBy, later(now, MIN_ANSWER_MS)),
         stages,
-        effects: NO_EFFECTS,
+        effects,
         early,
       },
       scope.signal,
@@ -429,7 +459,7 @@ export class Conversation {
     }
     const turn = this.#turnCount++
     const speculation = this.#speculation
-    const used = speculation !== null && known?.kind === 'speech' && sameWords(speculation.text, known.text)
+    const used = speculation !== null && known?.kind === 'speech' && sameInput(speculation, known)
     if (used) speculation.commit()
     else this.#abandonSpeculation()
     this.#speculation = null
@@ -439,6 +469,7 @@ export class Conversation {
     const log: TurnLog = new TurnLog({
       turn,
       input: known ?? { kind: 'inaudible' },
+      expectation: this.#expectation,
       startedAt: this.#deps.clock.wallTime().toISOString(),
       stages,
       lastVoicedAt,
@@ -501,7 +532,7 @@ export class Conversation {
     if (log.heard !== '') this.#history.push({ who: 'caller', text: log.heard })
     if (delivered !== '') this.#history.push({ who: 'agent', text: delivered })
     if (reply.dialogue !== null) this.#dialogue = reply.dialogue
-    this.#deps.onTurn(this.#context.company.id, this.callSid, log.record(reply, delivered, actions, this.#deps.budget))
+    this.#deps.onTurn(this.#context.company.id, this.callSid, log.record(reply, delivered, actions, this.#deps.budget, this.#dialogue))
     for (const learning of reply.learning) this.#deps.onLearning(this.#context.company.id, this.callSid, log.turn, learning)
     active.scope.end('the turn is over')
   }
@@ -533,7 +564,9 @@ export class Conversation {
     this.#fallSilent()
     // Only a stall line was heard: what the caller had asked is still open and belongs to what comes now.
     if (!active.reply.answered) this.#mergePrefix = active.log.heard
-    this.#expectation = OPEN_EXPECTATION
+    // A question that was cut short may be what is being answered: a form's grammar takes anything, a bare yes or no would not.
+    const asked = active.reply.expectation
+    this.#expectation = asked?.kind === 'form' ? asked : OPEN_EXPECTATION
     this.#ear.expect(this.#expectation)
     if (!this.#ear.speaking) this.#armQuiet()
   }
@@ -570,6 +603,11 @@ export class Conversation {
     this.#ending.start(HANG_UP_GRACE_MS, () => this.#leg.hangUp())
   }
 
+  #onKeys(digits: string): void {
+    const reading = redact(digits).found.length > 0 ? null : keyReading(this.#expectation, digits)
+    this.#startTurn(reading === null ? { kind: 'dtmf', digits } : { kind: 'dtmf', digits, reading }, null)
+  }
+
   #onDigit(digit: string): void {
     const active = this.#active
     const speaking = active !== null && active.reply.audibleAt !== null
@@ -596,6 +634,11 @@ function earliest(a: Instant, b: Instant): Instant {
 
 function latest(a: Instant, b: Instant): Instant {
   return a > b ? a : b
+}
+
+/** What was prepared for words is for these words, and for what they mean in the light of what was asked. */
+function sameInput(a: Words, b: Readonly<{ text: string; reading?: Reading | null }>): boolean {
+  return sameWords(a.text, b.text) && JSON.stringify(a.reading?.slots ?? null) === JSON.stringify(b.reading?.slots ?? null)
 }
 
 /** Punctuation and case come and go between two decodes of the same words. */

@@ -1,5 +1,7 @@
+import type { Expectation } from '../core/expectation.ts'
 import type { Instant } from '../core/clock.ts'
 import { StageRecorder, turnLatency, type LatencyBudget, type TurnLatency } from '../core/latency-budget.ts'
+import type { DialogueState } from '../response/dialogue.ts'
 import type { CallAction, TurnInput } from '../response/responder.ts'
 import type { TurnDecision } from '../turn-taking/turn-detector.ts'
 import type { TurnRecord } from './call-record.ts'
@@ -13,6 +15,8 @@ export class TurnLog {
   readonly turn: number
   #input: TurnInput
   readonly startedAt: string
+  /** What the question before it had made likely. */
+  readonly expectation: Expectation
   readonly stages: StageRecorder
   /** The caller's last voiced frame; for turns the caller did not speak, the moment the reply became due. */
   readonly lastVoicedAt: Instant
@@ -24,6 +28,7 @@ export class TurnLog {
   constructor(facts: {
     turn: number
     input: TurnInput
+    expectation: Expectation
     startedAt: string
     stages: StageRecorder
     lastVoicedAt: Instant
@@ -34,6 +39,7 @@ export class TurnLog {
     this.turn = facts.turn
     this.#input = facts.input
     this.startedAt = facts.startedAt
+    this.expectation = facts.expectation
     this.stages = facts.stages
     this.lastVoicedAt = facts.lastVoicedAt
     this.committedAt = facts.committedAt
@@ -65,8 +71,9 @@ export class TurnLog {
     })
   }
 
-  record(reply: Reply, delivered: string, actions: readonly CallAction[], budget: LatencyBudget): TurnRecord {
+  record(reply: Reply, delivered: string, actions: readonly CallAction[], budget: LatencyBudget, dialogue: DialogueState): TurnRecord {
     const latency = reply.audibleAt === null ? null : this.latency(reply.audibleAt, budget)
+    const reading = this.input.kind === 'speech' || this.input.kind === 'dtmf' ? this.input.reading : undefined
     return {
       turn: this.turn,
       startedAt: this.startedAt,
@@ -90,6 +97,9 @@ export class TurnLog {
           : { rule: this.commit.rule, score: this.commit.score, waitMs: this.commit.waitMs, lastVoicedMs: this.commit.lastVoicedMs },
       interruption: this.interruption,
       trace: reply.trace,
+      expectation: this.expectation,
+      ...(reading === undefined ? {} : { reading }),
+      dialogue,
     }
   }
 }

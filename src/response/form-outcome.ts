@@ -37,7 +37,7 @@ export async function offerTimes(turn: Turn, context: FormContext, state: FormSt
 }
 
 /** Says that it is being done; does it once that is heard; says what came of it. */
-export function submit(turn: Turn, context: FormContext, state: FormState, lead: readonly string[]): Answer {
+export function submit(turn: Turn, context: FormContext, state: FormState, desk: BookingDesk | null, lead: readonly string[]): Answer {
   const effect = effectOf(turn, context, state)
   if (effect === null) return callback(turn, context, state, [...lead, OUTCOME_LINES.failed])
   return {
@@ -47,8 +47,17 @@ export function submit(turn: Turn, context: FormContext, state: FormState, lead:
     facts: lead,
     // Interrupted here, the same thing is asked for again, and comes to the same.
     dialogue: { form: { ...state, phase: 'submitting' } },
-    after: async (signal) => afterwards(turn, context, state, await turn.question.effects.perform(effect, signal)),
+    after: async (signal) => afterwards(turn, context, state, await ownAlready(turn, effect, desk, await turn.question.effects.perform(effect, signal), signal)),
   }
+}
+
+/** A time that is taken may be taken by this very call: the stream broke between the deed and its telling. */
+async function ownAlready(turn: Turn, effect: Effect, desk: BookingDesk | null, result: EffectResult, signal: AbortSignal): Promise<EffectResult> {
+  if (result.kind !== 'taken' || effect.kind !== 'book' || desk === null) return result
+  const { companyId, callId } = turn.question
+  const own = await desk.upcoming(companyId, effect.request.customer.phoneNumberE164, signal)
+  const same = own.find((one) => one.startsAt === effect.request.opening.startsAt && one.callSid === callId)
+  return same === undefined ? result : { kind: 'done', appointment: same }
 }
 
 function afterwards(turn: Turn, context: FormContext, state: FormState, result: EffectResult): Answer {

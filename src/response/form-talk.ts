@@ -152,7 +152,7 @@ async function follow(turn: Turn, context: FormContext, move: FormMove, deps: Fo
     case 'search':
       return offerTimes(turn, context, state, deps.desk, said, signal)
     case 'submit':
-      return submit(turn, context, state, said)
+      return submit(turn, context, state, deps.desk, said)
     case 'transfer':
     case 'message':
       return handOver(turn, context, state, move.wish.kind, said)
