@@ -21,6 +21,7 @@ import type { CompanyContextSource } from './response/company-context.ts'
 import type { Responder } from './response/responder.ts'
 import { sweepAudit } from './security/audit-retention.ts'
 import { openLocator } from './security/geo.ts'
+import { HashingThreads } from './security/hashing-threads.ts'
 import { ConsoleNotifier } from './security/notifier.ts'
 import { OidcSignIn } from './security/oidc.ts'
 import { CompanySecrets } from './security/secret-box.ts'
@@ -78,7 +79,9 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
   const masterKeys = await keysOf(admin.masterKeys, 'MASTER_KEYS', () => secretFile('master.secret'))
   const auditSecret = admin.auditSecret === null ? await secretFile('audit.secret') : new Uint8Array(Buffer.from(admin.auditSecret.reveal()))
   const securityStore = openEmbeddedSecurityStore(join(config.dataDir, 'security.db'))
+  const hashing = new HashingThreads(clock)
   const security = createSecurity({
+    hashing,
     store: securityStore,
     clock,
     locator,
@@ -167,6 +170,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     },
     close: async () => {
       await security.passwords.settled()
+      await hashing.close()
       securityStore.close()
     },
   }

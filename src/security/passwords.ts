@@ -6,8 +6,16 @@ import { Refusal } from './refusals.ts'
 export const ARGON2_COST: Argon2Cost = { memoryKiB: 19_456, passes: 2, lanes: 1 }
 export type Argon2Cost = Readonly<{ memoryKiB: number; passes: number; lanes: number }>
 
-/** Hashes at once: they run on the libuv pool beside file reads; two leave it room, and the loop is never held. */
-const MAX_CONCURRENT = 2
+/** Who does the work. Never on the loop that asks. */
+export interface HashingEngine {
+  /** Hashes at once. */
+  readonly concurrency: number
+  hash(password: string, options: Options): Promise<string>
+  verify(stored: string, password: string): Promise<boolean>
+}
+
+/** On the libuv pool, beside file reads: two leave it room. For commands and tests; a server that answers calls has threads for it. */
+const ON_THE_POOL: HashingEngine = { concurrency: 2, hash, verify }
 /** Sign-ins that may wait, about a second of work; the next one is told to come back. */
 const MAX_WAITING = 40
 /** `Algorithm.Argon2id`; the package declares it as a const enum, which type stripping cannot read. */
@@ -18,23 +26,25 @@ export const PASSWORD_CEILING = 256
 
 export class PasswordHasher {
   readonly #options: Options
+  readonly #engine: HashingEngine
   #running = 0
   readonly #waiting: (() => void)[] = []
   #decoy: Promise<string> | null = null
 
-  constructor(cost: Argon2Cost = ARGON2_COST) {
+  constructor(cost: Argon2Cost = ARGON2_COST, engine: HashingEngine = ON_THE_POOL) {
+    this.#engine = engine
     this.#options = { algorithm: ARGON2ID, memoryCost: cost.memoryKiB, timeCost: cost.passes, parallelism: cost.lanes, outputLen: 32 }
   }
 
   hash(password: string, signal?: AbortSignal): Promise<string> {
-    return this.#inTurn(() => hash(prepare(password), this.#options), signal)
+    return this.#inTurn(() => this.#engine.hash(prepare(password), this.#options), signal)
   }
 
   /** With no stored hash the same work is done on a decoy, so that an unknown account answers as slowly as a known one. */
   async verify(stored: string | null, password: string, signal?: AbortSignal): Promise<boolean> {
-    this.#decoy ??= hash('a decoy that no account has', this.#options)
+    this.#decoy ??= this.#engine.hash('a decoy that no account has', this.#options)
     const decoy = await this.#decoy
-    const matches = await this.#inTurn(() => verify(stored ?? decoy, prepare(password)), signal)
+    const matches = await this.#inTurn(() => this.#engine.verify(stored ?? decoy, prepare(password)), signal)
     return stored !== null && matches
   }
 
@@ -47,7 +57,7 @@ export class PasswordHasher {
 
   async #inTurn<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
-    if (this.#running >= MAX_CONCURRENT) await this.#wait(signal)
+    if (this.#running >= this.#engine.concurrency) await this.#wait(signal)
     else this.#running += 1
     try {
       return await work()

@@ -8,7 +8,7 @@ import type { Locator } from './geo.ts'
 import { Login } from './login.ts'
 import type { SecurityNotifier } from './notifier.ts'
 import { PasswordChange } from './password-change.ts'
-import { PASSWORD_FLOOR, PasswordHasher, type Argon2Cost } from './passwords.ts'
+import { PASSWORD_FLOOR, PasswordHasher, type Argon2Cost, type HashingEngine } from './passwords.ts'
 import { DEFAULT_POLICY, type SecurityPolicy } from './policy.ts'
 import type { SecurityStore } from './repositories.ts'
 import { deriveKey } from './secrets.ts'
@@ -29,6 +29,8 @@ export type SecurityOptions = Readonly<{
   issuer: string
   policy?: Partial<SecurityPolicy>
   passwordCost?: Argon2Cost
+  /** Without it passwords are hashed on the process's own pool. */
+  hashing?: HashingEngine
 }>
 
 /** The whole door, wired. */
@@ -61,7 +63,7 @@ export function createSecurity(options: SecurityOptions): Security {
   if (signing === undefined) throw new ClientsViaError('CONFIG_INVALID', 'the key ring is empty', { field: 'keyRing' })
   const audit = new AuditLog(store.audit, clock, deriveKey(options.auditSecret, 'audit chain'))
   const proofs = new DeviceProofs({ clock, key: deriveKey(signing.secret, 'device challenge'), spent: store.links, lifeMs: policy.challengeMs })
-  const hasher = new PasswordHasher(options.passwordCost)
+  const hasher = new PasswordHasher(options.passwordCost, options.hashing)
   const deps = { store, audit, tokens, hasher, proofs, policy, clock }
   const sessions = new Sessions(deps)
   const usersDeps = { store, hasher, sessions, audit, policy, clock }
