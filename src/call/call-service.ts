@@ -322,7 +322,7 @@ export class CallService implements CallHandler {
 
   async #begin(leg: CallLeg, agentId: string, agentVersion: number, startedAt: string): Promise<void> {
     const { companyId, callSid, from, to } = leg.start
-    if ((await this.#deps.calls.get(companyId, callSid)) !== null) {
+    if (await this.#isKnown(companyId, callSid)) {
       await this.#deps.calls.update(companyId, callSid, { outcome: 'in-progress', endedAt: null })
       return
     }
@@ -341,6 +341,16 @@ export class CallService implements CallHandler {
       streamErrors: [],
       lostFrameCount: 0,
     })
+  }
+
+  /** A store that does not answer counts as no: beginning a call that is there already keeps what is there. */
+  async #isKnown(companyId: string, callSid: string): Promise<boolean> {
+    try {
+      return (await this.#deps.calls.get(companyId, callSid)) !== null
+    } catch (error) {
+      if (isClientsViaError(error)) return false
+      throw error
+    }
   }
 
   async #finish(leg: CallLeg, outcome: CallOutcome): Promise<void> {
