@@ -1,13 +1,16 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, readdir, rename, rm, writeFile, type FileHandle } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, open, readFile, readdir, rename, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Clock } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
+import { uuidv7 } from '../core/ids.ts'
 
 /** One change that is waiting for its database. `group` names what it belongs to: changes of one group stay in order. */
 export type JournalEntry = Readonly<{ group: string; change: unknown }>
 
 export type JournalOptions = Readonly<{
   folder: string
+  clock: Clock
   /** A turn is some 4 KB: 256 MB are a busy day of a server whose database is gone. */
   maxBytes?: number
   /** Lines that a crash tore, or that somebody changed: never their words. */
@@ -17,8 +20,10 @@ export type JournalOptions = Readonly<{
 const MAX_BYTES = 256 * 1024 * 1024
 /** Read as a whole when it is replayed. */
 const SEGMENT_BYTES = 4 * 1024 * 1024
+/** A process that lives touches its files far more often: another program may have got the number of one that died. */
+const ABANDONED_MS = 120_000
 const DIGEST_LENGTH = 16
-const SEGMENT_NAME = /^calls-(\d+)-[\da-f-]+\.jsonl$/
+const SEGMENT_NAME = /^calls-(\d+)-([\da-f-]+)\.jsonl$/
 
 type Segment = { readonly path: string; bytes: number; file: FileHandle | null }
 type Waiting = Readonly<{ line: string; size: number; group: string; resolve: () => void; reject: (error: unknown) => void }>
@@ -44,8 +49,22 @@ export class Journal {
   static async open(options: JournalOptions): Promise<Journal> {
     const journal = new Journal(options)
     await mkdir(options.folder, { recursive: true, mode: 0o700 })
-    for (const name of (await readdir(options.folder)).sort()) await journal.#adopt(name)
+    await journal.adoptAbandoned()
     return journal
+  }
+
+  /** Takes over what processes that died have left, and shows that this one lives. */
+  async adoptAbandoned(): Promise<void> {
+    const mine = new Set(this.#segments.map((segment) => segment.path))
+    const now = this.#options.clock.wallTime()
+    for (const path of mine) await utimes(path, now, now).catch(() => undefined)
+    const adopted: Segment[] = []
+    for (const name of (await readdir(this.#options.folder)).sort(byAge)) {
+      const segment = mine.has(join(this.#options.folder, name)) ? null : await this.#adopt(name, now)
+      if (segment !== null) adopted.push(segment)
+    }
+    // Before what is being written: it is older.
+    this.#segments.unshift(...adopted)
   }
 
   /** Changes not yet made. */
@@ -147,28 +166,32 @@ export class Journal {
   }
 
   async #newSegment(): Promise<Segment> {
-    const path = join(this.#options.folder, `calls-${process.pid}-${randomUUID()}.jsonl`)
+    // The id sorts by time: a process's files are replayed in the order they were written.
+    const path = join(this.#options.folder, `calls-${process.pid}-${uuidv7(this.#options.clock.wallTime())}.jsonl`)
     return { path, bytes: 0, file: await open(path, 'a', 0o600) }
   }
 
   /** Of several processes that start at once, one succeeds in renaming it. */
-  async #adopt(name: string): Promise<void> {
-    const pid = Number(SEGMENT_NAME.exec(name)?.[1] ?? 0)
-    // A container's process has the same number at every start.
-    if (pid === 0 || (pid !== process.pid && isAlive(pid))) return
+  async #adopt(name: string, now: Date): Promise<Segment | null> {
+    const [, pidText, id] = SEGMENT_NAME.exec(name) ?? []
+    if (pidText === undefined || id === undefined) return null
+    const pid = Number(pidText)
     const from = join(this.#options.folder, name)
-    const path = join(this.#options.folder, `calls-${process.pid}-${randomUUID()}.jsonl`)
+    const touchedAt = (await stat(from).catch(() => null))?.mtimeMs ?? 0
+    // A container's process has the same number at every start.
+    if (pid !== process.pid && isAlive(pid) && now.getTime() - touchedAt < ABANDONED_MS) return null
+    const path = join(this.#options.folder, `calls-${process.pid}-${id}.jsonl`)
     try {
       await rename(from, path)
     } catch {
-      return
+      return null
     }
     await rename(doneFile(from), doneFile(path)).catch(() => undefined)
     const entries = (await this.#read(path)).slice(await doneCount(path))
     for (const entry of entries) if (entry !== null) this.#count(entry.group, 1)
     const bytes = (await readFile(path)).length
     this.#bytes += bytes
-    this.#segments.push({ path, bytes, file: null })
+    return { path, bytes, file: null }
   }
 
   /** Null for a line that cannot be read. */
@@ -192,6 +215,11 @@ export class Journal {
 
 function digestOf(json: string): string {
   return createHash('sha256').update(json).digest('hex').slice(0, DIGEST_LENGTH)
+}
+
+function byAge(a: string, b: string): number {
+  const [idOfA, idOfB] = [SEGMENT_NAME.exec(a)?.[2] ?? '', SEGMENT_NAME.exec(b)?.[2] ?? '']
+  return idOfA < idOfB ? -1 : 1
 }
 
 function doneFile(path: string): string {

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
 import type { CallOutcome, CallRecord, CallRepository, Gap, TurnRecord } from '../call/call-record.ts'
-import type { Clock } from '../core/clock.ts'
+import { later, type Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
 import { callRecordSchema, gapSchema, turnRecordSchema } from './embedded-call-documents.ts'
@@ -13,6 +13,8 @@ const DIRECT_MS = 1500
 /** While the database is away it is asked this often. */
 const PROBE_MS = 1000
 const LAST_PROBE_MS = 10_000
+/** Another process may have died and left its journal; and this one shows that it lives. */
+const ADOPT_EVERY_MS = 30_000
 /** Calls of this process that are known without asking, some 500 bytes each. */
 const KNOWN_CALLS = 5000
 /** Turns that are in the journal only, for a call that comes back; 4 KB each. */
@@ -152,8 +154,13 @@ export class JournaledCallRepository implements CallRepository {
 
   /** Brings the journal's changes to the database whenever it is there, until the signal. */
   async keepReplaying(signal: AbortSignal): Promise<void> {
-    let waitMs = 0
+    let waitMs = PROBE_MS
+    let adoptAt = later(this.#clock.now(), ADOPT_EVERY_MS)
     while (!signal.aborted) {
+      if (this.#clock.now() >= adoptAt) {
+        adoptAt = later(this.#clock.now(), ADOPT_EVERY_MS)
+        await this.#journal.adoptAbandoned().catch((error: unknown) => this.#onProblem('the journal folder cannot be read', error))
+      }
       if (this.#journal.pending > 0) {
         try {
           const count = this.#journal.pending

@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import type { SharedBreakerState } from '../core/breaker.ts'
 import type { Clock } from '../core/clock.ts'
-import { MemoryBreakerState, type SharedBreakerState } from '../core/shared-breaker-state.ts'
+import { MemoryBreakerState } from '../core/memory-breaker-state.ts'
 import { sharedKey } from './redis-keys.ts'
 import type { RedisLink } from './redis-link.ts'
 import type { RedisListener } from './redis-listener.ts'

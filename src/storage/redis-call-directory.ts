@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
-import { InMemoryCallDirectory, type Admission, type CallDirectory, type LiveCallFacts } from '../call/call-directory.ts'
+import type { Admission, CallDirectory, LiveCallFacts } from '../call/call-directory.ts'
 import type { CallContinuation } from '../call/call-leg.ts'
 import type { Clock } from '../core/clock.ts'
 import { isClientsViaError } from '../core/errors.ts'
@@ -16,6 +16,8 @@ const RENEW_MS = 10_000
 /** Webhooks about a call come at most hours after it. */
 const REMEMBER_MS = 4 * 3_600_000
 const REMEMBERED_CALLS = 10_000
+/** The company's limit has been judged already. */
+const ANY_NUMBER = Number.MAX_SAFE_INTEGER
 const DAY_KEY_MS = 48 * 3_600_000
 
 const NOW = `local time = redis.call('TIME')
@@ -83,8 +85,9 @@ export type RedisCallDirectoryOptions = Readonly<{
   link: RedisLink
   listener: RedisListener
   clock: Clock
-  /** This process's ceiling, and that of all of them together. */
-  maxCallsHere: number
+  /** What this process, or the processes of this machine, know without Redis; it has their ceiling. */
+  here: CallDirectory
+  /** The ceiling of all machines together. */
   maxCalls: number
   onProblem: (problem: string, error: unknown) => void
 }>
@@ -95,7 +98,7 @@ export type RedisCallDirectoryOptions = Readonly<{
  */
 export class RedisCallDirectory implements CallDirectory {
   readonly #options: RedisCallDirectoryOptions
-  readonly #here: InMemoryCallDirectory
+  readonly #here: CallDirectory
   readonly #owner = randomUUID()
   /** Calls whose stream is here: callSid to what Redis keeps of them. */
   readonly #live = new Map<string, Readonly<{ companyId: string; value: string }>>()
@@ -105,7 +108,7 @@ export class RedisCallDirectory implements CallDirectory {
 
   constructor(options: RedisCallDirectoryOptions) {
     this.#options = options
-    this.#here = new InMemoryCallDirectory({ maxCalls: options.maxCallsHere })
+    this.#here = options.here
     options.listener.hear(channelOf(this.#owner), (message) => {
       const { companyId, callSid } = orderSchema.parse(JSON.parse(message))
       this.#onEnd(companyId, callSid)
@@ -113,7 +116,7 @@ export class RedisCallDirectory implements CallDirectory {
   }
 
   async admit(companyId: string, callSid: string, companyLimit: number, signal: AbortSignal): Promise<Admission> {
-    const here = await this.#here.admit(companyId, callSid, companyLimit)
+    const here = await this.#here.admit(companyId, callSid, companyLimit, signal)
     if (here === 'server-full') return here
     const { maxCalls } = this.#options
     const answer = await this.#ask(
@@ -128,7 +131,7 @@ export class RedisCallDirectory implements CallDirectory {
     )
     if (answer === null) return here
     // The others have taken the company's places, or given them back: they know better.
-    if (answer === 'admitted') return here === 'admitted' ? answer : this.#admitHere(companyId, callSid)
+    if (answer === 'admitted') return here === 'admitted' ? answer : this.#here.admit(companyId, callSid, ANY_NUMBER, signal)
     await this.#here.forget(companyId, callSid)
     return answer
   }
@@ -139,7 +142,7 @@ export class RedisCallDirectory implements CallDirectory {
   }
 
   async begin(companyId: string, callSid: string, startedAt: string, signal: AbortSignal): Promise<void> {
-    await this.#here.begin(companyId, callSid, startedAt)
+    await this.#here.begin(companyId, callSid, startedAt, signal)
     const value = JSON.stringify({ startedAt, owner: this.#owner } satisfies z.infer<typeof liveSchema>)
     this.#live.set(callSid, { companyId, value })
     const before = await this.#ask(() => this.#hold(companyId, callSid, value, 'begin', signal), z.string().nullable())
@@ -163,7 +166,7 @@ export class RedisCallDirectory implements CallDirectory {
   async continuation(companyId: string, callSid: string, signal: AbortSignal): Promise<CallContinuation | null> {
     const key = continuationKey(companyId, callSid)
     const stored = await this.#ask(async () => ({ text: await this.#options.link.run((redis) => redis.get(key), signal) }), z.object({ text: z.string().nullable() }))
-    if (stored === null || (stored.text === null && this.#untold.has(callSid))) return this.#here.continuation(companyId, callSid)
+    if (stored === null || (stored.text === null && this.#untold.has(callSid))) return this.#here.continuation(companyId, callSid, signal)
     if (stored.text === null) return null
     return continuationSchema.parse(JSON.parse(stored.text))
   }
@@ -174,14 +177,14 @@ export class RedisCallDirectory implements CallDirectory {
   }
 
   async companyOf(callSid: string, signal: AbortSignal): Promise<string | null> {
-    const here = await this.#here.companyOf(callSid)
+    const here = await this.#here.companyOf(callSid, signal)
     if (here !== null) return here
     return this.#ask(() => this.#options.link.run((redis) => redis.get(companyOfKey(callSid)), signal), z.string().nullable())
   }
 
   async live(companyId: string, signal: AbortSignal): Promise<readonly LiveCallFacts[]> {
     const found = await this.#ask(() => this.#options.link.script(LIVE, [placesKey(companyId), liveKey(companyId)], [], signal), z.array(z.string()))
-    if (found === null) return this.#here.live(companyId)
+    if (found === null) return this.#here.live(companyId, signal)
     const calls: LiveCallFacts[] = []
     for (let at = 0; at + 1 < found.length; at += 2) {
       const { startedAt } = liveSchema.parse(JSON.parse(found[at + 1] as string))
@@ -210,7 +213,7 @@ export class RedisCallDirectory implements CallDirectory {
   async minutesOn(companyId: string, day: string, signal: AbortSignal): Promise<number> {
     const shared = await this.#ask(() => this.#options.link.run((redis) => redis.get(companyKey(companyId, 'seconds', day)), signal), z.string().nullable())
     // Whichever has seen more: Redis has forgotten nothing, or this process has been alone.
-    return Math.max(Number(shared ?? 0) / 60, await this.#here.minutesOn(companyId, day))
+    return Math.max(Number(shared ?? 0) / 60, await this.#here.minutesOn(companyId, day, signal))
   }
 
   onEnd(listener: (companyId: string, callSid: string) => void): void {
@@ -234,11 +237,6 @@ export class RedisCallDirectory implements CallDirectory {
   #hold(companyId: string, callSid: string, value: string, why: 'begin' | 'renew', signal: AbortSignal): Promise<unknown> {
     const keys = [placesKey(companyId), ALL_PLACES, liveKey(companyId), companyOfKey(callSid)]
     return this.#options.link.script(HOLD, keys, [callSid, value, LEASE_MS, REMEMBER_MS, companyId, why], signal)
-  }
-
-  async #admitHere(companyId: string, callSid: string): Promise<Admission> {
-    // Counted here too, so that the process's own ceiling holds.
-    return this.#here.admit(companyId, callSid, Infinity)
   }
 
   async #release(companyId: string, callSid: string, value: string): Promise<void> {

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
 import type { CallRepository } from '../../src/call/call-record.ts'
+import { SystemClock } from '../../src/core/clock.ts'
 import { ClientsViaError } from '../../src/core/errors.ts'
 import { Scope } from '../../src/core/scope.ts'
 import { EmbeddedDatabase } from '../../src/storage/embedded-database.ts'
@@ -18,7 +20,7 @@ import { call, gap, turn } from './fixtures.ts'
 
 function folderOf(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'clientsvia-journal-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
   return folder
 }
 
@@ -43,7 +45,7 @@ function database(): { calls: CallRepository; state: { now: 'there' | 'gone' | '
 async function world(t: Test, folder = folderOf(t), store = database()) {
   const clock = new VirtualClock()
   const problems: string[] = []
-  const journal = await Journal.open({ folder, onProblem: (problem) => problems.push(problem) })
+  const journal = await Journal.open({ folder, clock: new SystemClock(), onProblem: (problem) => problems.push(problem) })
   t.teardown(() => journal.close())
   const calls = new JournaledCallRepository({ calls: store.calls, journal, clock, onProblem: (problem) => problems.push(problem) })
   const scope = new Scope()
@@ -114,13 +116,15 @@ void t.test('a database that hangs is not waited for longer than its deadline', 
 void t.test('a process that is killed leaves its journal to the next one', async (t) => {
   const folder = folderOf(t)
   const victim = spawn(process.execPath, [join(import.meta.dirname, 'journal-victim.ts'), folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const gone = once(victim, 'exit')
   const acknowledged: number[] = []
   for await (const line of createInterface({ input: victim.stdout })) {
     acknowledged.push(Number(line))
     if (acknowledged.length === 100) victim.kill('SIGKILL')
   }
+  await gone
   const problems: string[] = []
-  const journal = await Journal.open({ folder, onProblem: (problem) => problems.push(problem) })
+  const journal = await Journal.open({ folder, clock: new SystemClock(), onProblem: (problem) => problems.push(problem) })
   t.teardown(() => journal.close())
   t.ok(journal.has('call 3'))
   const made: number[] = []
@@ -131,7 +135,7 @@ void t.test('a process that is killed leaves its journal to the next one', async
   await t.rejects(failing, { message: 'gone again' })
   await journal.close()
   // A restart in the middle: what was made is not made again.
-  const next = await Journal.open({ folder, onProblem: (problem) => problems.push(problem) })
+  const next = await Journal.open({ folder, clock: new SystemClock(), onProblem: (problem) => problems.push(problem) })
   t.teardown(() => next.close())
   await next.append({ group: 'new', change: { number: -1 } })
   await next.replay(async (change) => void made.push((change as { number: number }).number))
@@ -142,21 +146,35 @@ void t.test('a process that is killed leaves its journal to the next one', async
   t.same(readdirSync(folder).filter((name) => name.endsWith('.jsonl')).length <= 1, true, 'nothing is kept of what was made')
 })
 
+void t.test('files of one process are replayed in the order they were written', async (t) => {
+  const folder = folderOf(t)
+  const first = await Journal.open({ folder, clock: new SystemClock(), onProblem: () => undefined })
+  const large = 'x'.repeat(1_500_000)
+  for (let number = 0; number < 9; number += 1) await first.append({ group: 'g', change: { number, large } })
+  await first.close()
+  t.ok(readdirSync(folder).length >= 3)
+  const next = await Journal.open({ folder, clock: new SystemClock(), onProblem: () => undefined })
+  t.teardown(() => next.close())
+  const made: number[] = []
+  await next.replay(async (change) => void made.push((change as { number: number }).number))
+  t.same(made, [0, 1, 2, 3, 4, 5, 6, 7, 8])
+})
+
 void t.test('a line torn by a power cut is left out, and said', async (t) => {
   const folder = folderOf(t)
-  const first = await Journal.open({ folder, onProblem: () => undefined })
+  const first = await Journal.open({ folder, clock: new SystemClock(), onProblem: () => undefined })
   await first.append({ group: 'g', change: { number: 1 } })
   await first.close()
   appendFileSync(join(folder, readdirSync(folder)[0] as string), '0123456789abcdef {"group":"g","cha')
   const problems: string[] = []
-  const journal = await Journal.open({ folder, onProblem: (problem) => problems.push(problem) })
+  const journal = await Journal.open({ folder, clock: new SystemClock(), onProblem: (problem) => problems.push(problem) })
   t.teardown(() => journal.close())
   t.equal(journal.pending, 1)
   t.match(problems, [/line 2/])
 })
 
 void t.test('a full journal refuses instead of filling the disk', async (t) => {
-  const journal = await Journal.open({ folder: folderOf(t), maxBytes: 200, onProblem: () => undefined })
+  const journal = await Journal.open({ folder: folderOf(t), clock: new SystemClock(), maxBytes: 200, onProblem: () => undefined })
   t.teardown(() => journal.close())
   await journal.append({ group: 'g', change: 'x'.repeat(100) })
   await t.rejects(journal.append({ group: 'g', change: 'x'.repeat(100) }), { code: 'STORE_FAILED', message: /full/ })

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { InMemoryCallDirectory } from '../../src/call/call-directory.ts'
 import { SystemClock, type Clock } from '../../src/core/clock.ts'
 import { isClientsViaError } from '../../src/core/errors.ts'
 import { Scope } from '../../src/core/scope.ts'
@@ -171,10 +172,10 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     await t.rejects(waiting, { message: 'hung up' })
   })
 
-  const directoryOn = (t: Test, to: string, options: { maxCallsHere?: number; clock?: Clock } = {}) => {
+  const directoryOn = (t: Test, to: string, options: { clock?: Clock } = {}) => {
     const listener = listen(t, to)
     const link = linkTo(t, to)
-    const directory = new RedisCallDirectory({ link, listener, clock: options.clock ?? clock, maxCallsHere: options.maxCallsHere ?? 100, maxCalls: 3, onProblem: () => undefined })
+    const directory = new RedisCallDirectory({ link, listener, clock: options.clock ?? clock, here: new InMemoryCallDirectory({ maxCalls: 100 }), maxCalls: 3, onProblem: () => undefined })
     return { directory, link, ready: async () => void (await listener.listening(), await link.ready(PATIENT_MS)) }
   }
 

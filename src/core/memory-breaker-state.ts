@@ -1,17 +1,5 @@
+import type { SharedBreakerState } from './breaker.ts'
 import { later, type Clock, type Instant } from './clock.ts'
-
-/**
- * What one process has found out about a vendor, told to the others, so that each of them need not find out by its own callers. The key
- * names vendor and credential: a company's own key that is used up says nothing about anybody else's. No method waits.
- */
-export interface SharedBreakerState {
-  /** How long the vendor is to be left alone, in ms, as far as this process has heard; 0: it may be tried. */
-  openForMs(key: string): number
-  /** This process found it broken: nobody tries it for `forMs`. */
-  open(key: string, forMs: number): void
-  /** It answered again. */
-  close(key: string): void
-}
 
 /** Vendors times credentials; one that is dropped is tried once more than needed. */
 const MAX_KEYS = 10_000
