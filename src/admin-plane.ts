@@ -10,6 +10,7 @@ import { adminResources } from './admin/resources.ts'
 import { userRoutes } from './admin/user-routes.ts'
 import type { RecordingStore } from './call/recording.ts'
 import { deleteOrphans, recordingStore } from './call/recording-upkeep.ts'
+import type { BookingPlane } from './booking-plane.ts'
 import { callStore, knowledgeStore } from './call/erasure.ts'
 import type { CallDirectory } from './call/call-directory.ts'
 import type { Config, Secret } from './config.ts'
@@ -43,6 +44,7 @@ export type AdminPlaneDeps = Readonly<{
   scope: Scope
   store: EmbeddedStore
   contexts: CompanyContextSource
+  booking: BookingPlane
   responder: Responder
   directory: CallDirectory
   events: EventBus
@@ -119,6 +121,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     agents: store.agents,
     knowledge: store.knowledge,
     calls: store.calls,
+    booking: deps.booking.ports,
     contexts: deps.contexts,
     responder: deps.responder,
     saved: (companyId) => {
@@ -128,7 +131,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     live: deps.directory,
     events: deps.events,
     recordings: deps.recordings,
-    stores: [callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge)],
+    stores: [callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge), deps.booking.personal],
     secrets,
     settings: config.settings,
     health: () => deps.readiness.report(),

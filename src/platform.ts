@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { addAdminPlane, type AdminPlane } from './admin-plane.ts'
 import { createAnswerEngines } from './answer-engines.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
+import { createBookingPlane } from './booking-plane.ts'
 import { CallService } from './call/call-service.ts'
 import { RECORDING_LINES } from './call/recording-notice.ts'
 import { expiredRecordings } from './call/recording-upkeep.ts'
@@ -132,7 +133,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     onRefreshFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'company not refreshed'),
   })
   const contexts = speech.knowing(companyContexts)
-  const responder = createResponder({ model: answers.model, budget: config.budget })
+  const booking = createBookingPlane({ logger, clock, scope, store, contexts })
+  const responder = createResponder({ model: answers.model, desk: booking.desk, budget: config.budget })
   const service = new CallService({
     clock,
     logger,
@@ -238,6 +240,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     scope,
     store,
     contexts,
+    booking,
     responder,
     directory,
     events,
@@ -313,6 +316,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       startEmbedder()
       void answers.start(seat.isFirst)
       if (seat.isFirst) keepOnlyWhatIsWanted()
+      if (seat.isFirst) booking.start()
       return { port, publicBaseUrl: listeningAt }
     },
     stop: () => (stopping ??= stop()),

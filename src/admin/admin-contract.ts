@@ -11,6 +11,7 @@ import type { Responder } from '../response/responder.ts'
 import { PLATFORM } from '../security/roles.ts'
 import type { CompanySecrets } from '../security/secret-box.ts'
 import type { AgentRepository, CompanyRepository, KnowledgeRepository } from '../tenancy/repositories.ts'
+import type { BookingPorts } from './booking-contract.ts'
 import type { AdminDeps } from './pipeline.ts'
 import { route, type RouteSpec } from './route.ts'
 
@@ -20,6 +21,7 @@ export type AdminPorts = Readonly<{
   agents: AgentRepository
   knowledge: KnowledgeRepository
   calls: CallRepository
+  booking: BookingPorts
   contexts: Pick<CompanyContextSource, 'load'>
   responder: Responder
   /** After every save of a company, agent or knowledge entry: drops what is cached and makes new phrases ready. Never throws. */

@@ -1,5 +1,8 @@
 import type { AdminPorts } from './admin-contract.ts'
 import { agentRoutes } from './agent-routes.ts'
+import { appointmentRoutes } from './appointment-routes.ts'
+import { availabilityRoutes } from './availability-routes.ts'
+import { bookingRuleRoutes } from './booking-rule-routes.ts'
 import { callRoutes } from './call-routes.ts'
 import { companyRoutes } from './company-routes.ts'
 import { erasureRoutes } from './erasure-routes.ts'
@@ -9,7 +12,9 @@ import { knowledgeRoutes } from './knowledge-routes.ts'
 import { knowledgeTransferRoutes } from './knowledge-transfer-routes.ts'
 import type { Resources } from './pipeline.ts'
 import { recordingRoutes } from './recording-routes.ts'
+import { resourceRoutes } from './resource-routes.ts'
 import { secretRoutes } from './secret-routes.ts'
+import { serviceRoutes } from './service-routes.ts'
 import { transferTargetRoutes } from './transfer-target-routes.ts'
 import { tryRoutes } from './try-routes.ts'
 import { usageRoutes } from './usage-routes.ts'
@@ -30,5 +35,10 @@ export function adminResources(ports: AdminPorts): readonly Resources[] {
     usageRoutes(ports),
     secretRoutes(ports),
     eventRoutes(ports),
+    serviceRoutes(ports),
+    resourceRoutes(ports),
+    bookingRuleRoutes(ports),
+    availabilityRoutes(ports),
+    appointmentRoutes(ports),
   ]
 }

@@ -10,7 +10,7 @@ import { dayAt } from './company-days.ts'
 import type { Span } from './working-time.ts'
 
 export type BookingDeskDeps = Readonly<{
-  clock: Clock
+  clock: Pick<Clock, 'wallTime'>
   /** The company as its calls run on it. NOT_FOUND. */
   companyOf: (companyId: string, signal: AbortSignal) => Promise<BookingCompany>
   appointments: AppointmentRepository
@@ -135,15 +135,14 @@ export class CompanyBookingDesk implements BookingDesk {
     return found.filter((appointment) => Date.parse(appointment.endsAt) > nowMs)
   }
 
-  /** Gives up holds that have run out, so that everybody hears of it; their time was free from that moment on. How many. */
+  /** Puts an end to holds that have run out; their time was free from that moment on. How many. */
   async endHolds(companyId: string, signal: AbortSignal): Promise<number> {
     const now = this.#deps.clock.wallTime()
     const over = await this.#deps.appointments.list(companyId, { statuses: ['held'], heldUntilBefore: now.toISOString(), limit: 100 }, signal)
     for (const before of over) {
       const after: Appointment = { ...before, status: 'cancelled', heldUntil: null }
-      const event = changeEvent(before, after, now, 'hold-ran-out')
       try {
-        await this.#deps.appointments.save(companyId, after, before.version, { capacity: 1, now: now.toISOString() }, event === null ? [] : [event], signal)
+        await this.#deps.appointments.save(companyId, after, before.version, { capacity: 1, now: now.toISOString() }, [], signal)
       } catch (error) {
         // Another process was faster, or somebody erased it.
         if (!isClientsViaError(error, 'CONFLICT') && !isClientsViaError(error, 'NOT_FOUND')) throw error

@@ -96,20 +96,20 @@ async function* everyGap(calls: CallRepository, companyId: string, signal: Abort
 }
 
 /** The number in any way of writing it, with or without its country code: digits with at most three other characters between them. */
-function numberPattern(phoneNumberE164: string): RegExp {
+export function numberPattern(phoneNumberE164: string): RegExp {
   const national = String(parsePhoneNumberFromString(phoneNumberE164)?.nationalNumber ?? phoneNumberE164.slice(1))
   const country = phoneNumberE164.slice(1, phoneNumberE164.length - national.length)
   const apart = (digits: string): string => [...digits].join('[^0-9]{0,3}')
   return new RegExp(`(?<![0-9])\\(?(?:\\+?${country === '' ? '' : `${apart(country)}[^0-9]{0,3}`})?${apart(national)}(?![0-9])`, 'g')
 }
 
-function names(value: unknown, pattern: RegExp): boolean {
+export function names(value: unknown, pattern: RegExp): boolean {
   if (typeof value === 'string') return value.search(pattern) >= 0
   if (typeof value !== 'object' || value === null) return false
   return Object.values(value).some((part) => names(part, pattern))
 }
 
 /** The same document without the number. */
-function forgotten<T>(document: T, pattern: RegExp): T {
+export function forgotten<T>(document: T, pattern: RegExp): T {
   return JSON.parse(JSON.stringify(document), (_key, value: unknown) => (typeof value === 'string' ? value.replace(pattern, ERASED) : value)) as T
 }

@@ -73,25 +73,26 @@ export const bookingRulesSchema = z.strictObject({
   feedEdition: z.int().min(1).max(1_000_000).default(1),
 })
 
+export const calendarFields = z.strictObject({
+  id,
+  name: z.string().min(1).max(80),
+  /** 'file': uploaded once. */
+  kind: z.enum(['ics-url', 'caldav', 'file']),
+  /** Whose time it takes; null: everybody's. */
+  resourceId: id.nullable().default(null),
+  /** https; null for 'file', and where the address itself is a secret. */
+  url: z.string().max(2000).nullable().default(null),
+  /** The name of the company's secret that holds the address. */
+  urlSecret: z.string().min(1).max(64).nullable().default(null),
+  /** For 'caldav'. */
+  username: z.string().max(200).default(''),
+  /** The name of the company's secret that holds the password. */
+  passwordSecret: z.string().min(1).max(64).nullable().default(null),
+  enabled: z.boolean().default(true),
+})
+
 /** A calendar kept elsewhere, whose busy times are not offered. */
-export const calendarSourceSchema = z
-  .strictObject({
-    id,
-    name: z.string().min(1).max(80),
-    /** 'file': uploaded once. */
-    kind: z.enum(['ics-url', 'caldav', 'file']),
-    /** Whose time it takes; null: everybody's. */
-    resourceId: id.nullable().default(null),
-    /** https; null for 'file', and where the address itself is a secret. */
-    url: z.string().max(2000).nullable().default(null),
-    /** The name of the company's secret that holds the address. */
-    urlSecret: z.string().min(1).max(64).nullable().default(null),
-    /** For 'caldav'. */
-    username: z.string().max(200).default(''),
-    /** The name of the company's secret that holds the password. */
-    passwordSecret: z.string().min(1).max(64).nullable().default(null),
-    enabled: z.boolean().default(true),
-  })
+export const calendarSourceSchema = calendarFields
   .refine((calendar) => calendar.kind === 'file' || (calendar.url === null) !== (calendar.urlSecret === null), { message: 'is needed, or urlSecret, not both', path: ['url'] })
   .refine((calendar) => calendar.kind !== 'file' || (calendar.url === null && calendar.urlSecret === null), { message: 'a file has no address', path: ['url'] })
 

@@ -1,4 +1,5 @@
 import { ClientsViaError } from '../core/errors.ts'
+import { checkBooking } from './booking-check.ts'
 import { companySchema, type Company } from './company.ts'
 import { normalizePhoneNumber } from './phone-numbers.ts'
 
@@ -33,6 +34,7 @@ export function checkCompany(input: unknown): Company {
     if (dates.has(holiday.date)) refuse(`holidays.${index}.date`, `${holiday.date} is listed twice`)
     dates.add(holiday.date)
   }
+  checkBooking(company, refuse)
   return company
 }
 

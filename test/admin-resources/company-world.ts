@@ -3,6 +3,7 @@ import type { AdminPorts, PersonalStore } from '../../src/admin/admin-contract.t
 import { KnownCompanies } from '../../src/admin/known-companies.ts'
 import { adminResources } from '../../src/admin/resources.ts'
 import type { LiveCallFacts } from '../../src/call/call-directory.ts'
+import { appointmentStore } from '../../src/booking/appointment-erasure.ts'
 import { callStore, knowledgeStore } from '../../src/call/erasure.ts'
 import { recordingStore } from '../../src/call/recording-upkeep.ts'
 import { SystemClock } from '../../src/core/clock.ts'
@@ -16,6 +17,7 @@ import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
 import { makeRepositories, type EmbeddedRepositories } from '../../src/storage/embedded-repositories.ts'
 import { openWorld, type World } from '../admin/admin-app.ts'
 import { agent, call, company, entry, gap, turn } from '../storage/fixtures.ts'
+import { bookingPorts } from '../support/booking-ports.ts'
 import { MemoryRecordings } from '../support/memory-recordings.ts'
 
 /** Facts that only their own company may ever say. */
@@ -54,10 +56,13 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   const savedCompanies: string[] = []
   const recordings = new MemoryRecordings()
   const secrets = new CompanySecrets(repositories.documents, [{ id: 'm1', secret: new Uint8Array(32).fill(7) }], new SystemClock())
-  const stores: PersonalStore[] = [callStore(repositories.calls), recordingStore(recordings), knowledgeStore(repositories.knowledge)]
+  // Made before the world is: asked only once it is there.
+  const booking = bookingPorts(repositories, { wallTime: () => (world?.clock ?? new SystemClock()).wallTime() })
+  const stores: PersonalStore[] = [callStore(repositories.calls), recordingStore(recordings), knowledgeStore(repositories.knowledge), appointmentStore(repositories.appointments)]
   const ports: AdminPorts = {
     ...repositories,
     contexts,
+    booking,
     responder: createResponder({ model: null }),
     saved: (companyId) => {
       savedCompanies.push(companyId)

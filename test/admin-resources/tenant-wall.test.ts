@@ -5,6 +5,8 @@ import { ask } from '../../src/admin/ask.ts'
 import type { Principal } from '../../src/security/principal.ts'
 import { PERMISSIONS, PLATFORM, permissionsOf, ROLES, type Permission, type Role } from '../../src/security/roles.ts'
 import { knowledgeToCsv } from '../../src/tenancy/knowledge-csv.ts'
+import { resourceSchema, serviceSchema } from '../../src/tenancy/booking-config.ts'
+import { visit } from '../booking/appointments.ts'
 import { DeviceKey } from '../security/device-key.ts'
 import { agent, call, entry, gap, turn } from '../storage/fixtures.ts'
 import { END, recordingFacts } from '../storage/recording-store-contract.ts'
@@ -92,6 +94,28 @@ const TABLE: Readonly<Record<string, Row>> = {
   'PUT /companies/{companyId}/secrets/{name}': { permission: 'config:write', body: { value: 'x' }, names: true },
   'DELETE /companies/{companyId}/secrets/{name}': { permission: 'config:write' },
 
+  'GET /companies/{companyId}/services': { permission: 'config:read' },
+  'POST /companies/{companyId}/services': { permission: 'config:write', body: { name: 'Visit', durationMinutes: 30 } },
+  'GET /companies/{companyId}/services/{serviceId}': { permission: 'config:read' },
+  'PATCH /companies/{companyId}/services/{serviceId}': { permission: 'config:write', body: { durationMinutes: 45 }, ifMatch: true },
+  'DELETE /companies/{companyId}/services/{serviceId}': { permission: 'config:write' },
+  'GET /companies/{companyId}/resources': { permission: 'config:read' },
+  'POST /companies/{companyId}/resources': { permission: 'config:write', body: { name: 'Crew' } },
+  'GET /companies/{companyId}/resources/{resourceId}': { permission: 'config:read' },
+  'PATCH /companies/{companyId}/resources/{resourceId}': { permission: 'config:write', body: { capacity: 2 }, ifMatch: true },
+  'DELETE /companies/{companyId}/resources/{resourceId}': { permission: 'config:write' },
+  'GET /companies/{companyId}/booking-rules': { permission: 'config:read' },
+  'PATCH /companies/{companyId}/booking-rules': { permission: 'config:write', body: { leadMinutes: 30 }, ifMatch: true },
+  'GET /companies/{companyId}/availability': { permission: 'bookings:read', query: '?serviceId=visit' },
+  'GET /companies/{companyId}/appointments': { permission: 'bookings:read' },
+  'POST /companies/{companyId}/appointments': {
+    permission: 'bookings:write',
+    body: { serviceId: 'visit', startsAt: '2026-03-04T15:00:00.000Z', customer: { name: 'N', phoneNumberE164: NUMBER }, reason: 'R', anyTime: true },
+  },
+  'GET /companies/{companyId}/appointments/{appointmentId}': { permission: 'bookings:read' },
+  'PATCH /companies/{companyId}/appointments/{appointmentId}': { permission: 'bookings:write', body: { status: 'completed' }, ifMatch: true },
+  'POST /companies/{companyId}/appointments/{appointmentId}/cancel': { permission: 'bookings:write', body: {} },
+
   'GET /companies/{companyId}/users': { permission: 'users:read', ...people },
   'POST /companies/{companyId}/users': { permission: 'users:write', body: { email: 'taken@example.com', name: 'N', role: 'read_only', password: 'heron lifts the quiet tide' }, ...people },
   'GET /companies/{companyId}/users/{userId}': { permission: 'users:read', ...people },
@@ -134,6 +158,7 @@ async function furnish(world: CompanyWorld, companyId: CompanyId, owner: Ask): P
   if (stored === null) throw new Error(`${companyId} is gone`)
   const targets = stored.transferTargets.filter((target) => target.id !== `target-${suffix}`)
   await companies.save(companyId, { ...stored, transferTargets: [...targets, { ...targets[0], id: `target-${suffix}`, phoneNumberE164: '+12395550166' } as (typeof targets)[number]] })
+  await furnishBooking(repositories, companyId)
   await agents.saveDraft(companyId, agent(companyId, agentId))
   await agents.publish(companyId, agentId)
   await knowledge.save(companyId, entry(companyId, `entry-${suffix}`))
@@ -156,11 +181,26 @@ async function furnish(world: CompanyWorld, companyId: CompanyId, owner: Ask): P
   const grant = (await owner('POST', `/companies/${companyId}/break-glass`, { granteeUserId: support.id, permissions: ['config:write'], methods: ['PATCH'], pathPrefixes: ['/agents'], reason: 'to help them with it' })).json()
   return {
     agentId, version: '1', recordingId: recording.id, entryId: `entry-${suffix}`, targetId: `target-${suffix}`, callSid: `CA-x-${suffix}`, liveSid: `LIVE-${suffix}`, gapId: `gap-x-${suffix}`, name,
+    serviceId: `service-${suffix}`, resourceId: `resource-${suffix}`, appointmentId: `appointment-${suffix}`,
     userId: user.id, deviceId: device?.id ?? 'no device', keyId: api.key?.id ?? 'no key', grantId: grant.grant?.id ?? 'no grant',
   }
 }
 
+async function furnishBooking({ companies, appointments }: CompanyWorld['repositories'], companyId: CompanyId): Promise<void> {
+  const stored = await companies.get(companyId)
+  if (stored === null) throw new Error(`${companyId} is gone`)
+  const [service, resource] = [`service-${companyId}`, `resource-${companyId}`]
+  await companies.save(companyId, {
+    ...stored,
+    services: [serviceSchema.parse({ id: 'visit', name: 'Visit', durationMinutes: 30 }), serviceSchema.parse({ id: service, name: 'Own visit', durationMinutes: 30 })],
+    resources: [resourceSchema.parse({ id: 'desk', name: 'Desk', capacity: 100 }), resourceSchema.parse({ id: resource, name: 'Own desk' })],
+  })
+  const appointmentId = `appointment-${companyId}`
+  await appointments.create(companyId, visit(companyId, appointmentId, { serviceId: 'visit', resourceId: 'desk' }), { capacity: 100, now: '2026-03-02T15:00:00.000Z' }, [])
+}
+
 const ABSENT: Ids = {
+  serviceId: 'none', resourceId: 'none', appointmentId: 'none',
   agentId: 'none', version: '9', recordingId: 'none', entryId: 'none', targetId: 'none', callSid: 'none', liveSid: 'none', gapId: 'none', name: 'none', userId: 'none', deviceId: 'none', keyId: 'none', grantId: 'none',
 }
 
@@ -284,7 +324,7 @@ t.test('T23, T24: in 10,000 operations of two companies, no fact of the one reac
     async (companyId, n) => void ports.events.publish(companyId, { kind: 'turn.finished', at: '', callSid: 'CA1', data: { heard: CANARIES[companyId], n } }),
     async (companyId) => ports.secrets?.list(companyId),
   ]
-  const rest: Operation[] = ['knowledge', 'knowledge-export', 'gaps', 'calls', 'agents', 'effective-config', 'transfer-targets', `calls/CA-polar-bay`, `calls/CA-harbor-lane`, 'audit'].map(
+  const rest: Operation[] = ['knowledge', 'knowledge-export', 'gaps', 'calls', 'agents', 'effective-config', 'transfer-targets', 'services', 'resources', 'appointments', `calls/CA-polar-bay`, `calls/CA-harbor-lane`, 'audit'].map(
     (path): Operation => async (companyId) => (await send[companyId]('GET', `/companies/${companyId}/${path}`)).body,
   )
   const leaks: string[] = []

@@ -22,6 +22,7 @@ import { createSecurity } from '../../src/security/security.ts'
 import { openEmbeddedSecurityStore } from '../../src/storage/embedded-security-store.ts'
 import { openEmbeddedStore } from '../../src/storage/embedded-store.ts'
 import { agent, call, company, entry, turn } from '../storage/fixtures.ts'
+import { bookingPorts } from '../support/booking-ports.ts'
 
 /**
  * REST reads over real sockets, with the store that comes with the server: a process of its own serves, this one asks. Prints the
@@ -103,6 +104,7 @@ async function serve(folder: string): Promise<void> {
   const ports: AdminPorts = {
     ...stores(store),
     contexts,
+    booking: bookingPorts(store, clock),
     responder: createResponder({ model: null }),
     saved: (companyId) => contexts.invalidate(companyId),
     live: { live: async () => [], end: async () => false },

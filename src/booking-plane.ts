@@ -1,0 +1,78 @@
+import { appointmentStore } from './booking/appointment-erasure.ts'
+import { keepAppointments } from './booking/appointment-keeper.ts'
+import type { BookingCompany } from './booking/availability.ts'
+import { CompanyBookingDesk } from './booking/company-booking-desk.ts'
+import type { EffectsForTurn } from './booking/effect.ts'
+import { EffectRunner } from './booking/effect-runner.ts'
+import type { BookingPorts } from './admin/booking-contract.ts'
+import type { PersonalStore } from './admin/admin-contract.ts'
+import type { Clock } from './core/clock.ts'
+import { ClientsViaError, isClientsViaError } from './core/errors.ts'
+import { uuidv7 } from './core/ids.ts'
+import type { Scope } from './core/scope.ts'
+import type { LeadStore } from './events/lead.ts'
+import type { Logger } from './observability/logger.ts'
+import type { CompanyContextSource } from './response/company-context.ts'
+import type { AppointmentRepository } from './booking/appointment-repository.ts'
+import type { CompanyRepository } from './tenancy/repositories.ts'
+
+export type BookingPlaneDeps = Readonly<{
+  logger: Logger
+  clock: Clock
+  scope: Scope
+  store: Readonly<{ companies: CompanyRepository; appointments: AppointmentRepository; leads: Pick<LeadStore, 'create'> }>
+  contexts: Pick<CompanyContextSource, 'load'>
+}>
+
+export type BookingPlane = Readonly<{
+  /** For calls: over the company as it is cached for them. */
+  desk: CompanyBookingDesk
+  effects: EffectsForTurn
+  ports: BookingPorts
+  personal: PersonalStore
+  /** Holds that run out, visits that are kept long enough: until the scope ends. */
+  start: () => void
+}>
+
+/** Appointments, for the calls and for the people at their desks. */
+export function createBookingPlane({ logger, clock, scope, store, contexts }: BookingPlaneDeps): BookingPlane {
+  const stored = async (companyId: string, signal: AbortSignal): Promise<BookingCompany> => {
+    const company = await store.companies.get(companyId, signal)
+    if (company === null) throw new ClientsViaError('NOT_FOUND', 'no such company', { companyId })
+    return company
+  }
+  const asCalled = async (companyId: string, signal: AbortSignal): Promise<BookingCompany> => {
+    try {
+      return (await contexts.load(companyId, signal)).company
+    } catch (error) {
+      // A company whose agent is not published yet takes no calls, but it may take bookings.
+      if (!isClientsViaError(error, 'NOT_FOUND')) throw error
+      return stored(companyId, signal)
+    }
+  }
+  const { appointments } = store
+  const away = (): readonly never[] => []
+  const desk = new CompanyBookingDesk({ clock, companyOf: asCalled, appointments, away })
+  const runner = new EffectRunner({
+    clock,
+    desk,
+    keepLead: async (companyId, lead, { callSid, idempotencyKey }, signal) => {
+      const wallTime = clock.wallTime()
+      const at = wallTime.toISOString()
+      await store.leads.create(companyId, { ...lead, slots: { ...lead.slots }, id: uuidv7(wallTime), companyId, callSid, idempotencyKey, createdAt: at, updatedAt: at }, signal)
+    },
+    signal: scope.signal,
+    onFailure: (companyId, callSid, kind, error) => logger.error({ companyId, callSid, effect: kind, error: String(error) }, 'effect failed'),
+  })
+  return {
+    desk,
+    effects: runner.forTurn,
+    ports: { desk: new CompanyBookingDesk({ clock, companyOf: stored, appointments, away }), appointments },
+    personal: appointmentStore(appointments),
+    start: () =>
+      void keepAppointments(
+        { clock, companies: store.companies, appointments, desk, onFailure: (companyId, error) => logger.error({ companyId, error: String(error) }, 'appointments not kept') },
+        scope.signal,
+      ).catch((error: unknown) => logger.error({ error: String(error) }, 'appointments no longer kept')),
+  }
+}
