@@ -182,6 +182,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       }),
       voice: voiceOf,
       budget: config.budget,
+      effects: booking.effects,
     },
   })
   metrics.watchTranscriptionQueue(() => transcriber.stats.queued)

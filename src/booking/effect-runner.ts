@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
@@ -26,7 +27,7 @@ const MOST_REMEMBERED = 5000
 /** What calls change in the world: after their turn is committed, once for each call, turn and kind. */
 export class EffectRunner {
   readonly #deps: EffectRunnerDeps
-  readonly #results = new LRUCache<string, Promise<EffectResult>>({ max: MOST_REMEMBERED })
+  readonly #done = new LRUCache<string, Readonly<{ asked: string; result: Promise<EffectResult> }>>({ max: MOST_REMEMBERED })
 
   constructor(deps: EffectRunnerDeps) {
     this.#deps = deps
@@ -37,13 +38,23 @@ export class EffectRunner {
       await settledOrAborted(committed, signal)
       const key = `${callSid}:${turn}:${effect.kind}`
       const remembered = `${companyId} ${key}`
-      const known = this.#results.get(remembered)
-      if (known !== undefined) return known
-      const result = this.#run(companyId, callSid, key, effect)
-      this.#results.set(remembered, result)
+      const asked = fingerprint(effect)
+      const known = this.#done.get(remembered)
+      if (known?.asked === asked) return known.result
+      const result = known === undefined ? this.#run(companyId, callSid, key, effect) : this.#replace(companyId, callSid, `${key}:${asked}`, effect, known.result)
+      this.#done.set(remembered, { asked, result })
       return result
     },
   })
+
+  /** A caller who went on before the reply was heard has the same turn again, and may want another time: then the first one is not wanted. */
+  async #replace(companyId: string, callSid: string, key: string, effect: Effect, before: Promise<EffectResult>): Promise<EffectResult> {
+    const unwanted = await before
+    if (effect.kind === 'book' && unwanted.kind === 'done' && unwanted.appointment !== null) {
+      await this.#run(companyId, callSid, key, { kind: 'cancel', appointmentId: unwanted.appointment.id })
+    }
+    return this.#run(companyId, callSid, key, effect)
+  }
 
   /** Never rejects. From here on the turn's signal does not matter: what was begun is finished. */
   async #run(companyId: string, callSid: string, key: string, effect: Effect): Promise<EffectResult> {
@@ -118,6 +129,10 @@ export class EffectRunner {
       })
       .catch((error: unknown) => this.#deps.onFailure(companyId, effect.request.callSid ?? '', 'cancel', error))
   }
+}
+
+function fingerprint(effect: Effect): string {
+  return createHash('sha256').update(JSON.stringify(effect)).digest('base64url').slice(0, 16)
 }
 
 async function orTaken(work: () => Promise<EffectResult>, whenTaken: () => Promise<EffectResult>): Promise<EffectResult> {

@@ -201,6 +201,17 @@ t.test('an effect is done once for its call, turn and kind, however often and at
   t.equal((await one.repositories.appointments.list('a', {})).length, 1)
 })
 
+t.test('a caller who went on before the reply was heard, and wants another time, gets that one and not both', async (t) => {
+  const one = office()
+  const { runner: effects } = runner(one)
+  const [eight, ten] = await one.desk.search('a', monday, SIGNAL)
+  if (eight === undefined || ten === undefined) return t.fail('two windows')
+  const turn = effects.forTurn({ companyId: 'a', callSid: 'CA1', turn: 4, committed: DONE })
+  await turn.perform({ kind: 'book', request: request(eight) }, SIGNAL)
+  t.match(await turn.perform({ kind: 'book', request: request(ten) }, SIGNAL), { kind: 'done', appointment: { startsAt: ten.startsAt, status: 'confirmed' } })
+  t.same((await one.desk.upcoming('a', CALLER, SIGNAL)).map((each) => each.startsAt), [ten.startsAt])
+})
+
 t.test('of two callers who want one time, the slower one hears what is still free near it', async (t) => {
   const one = office({ resources: [{ id: 'crew-1', name: 'One' }] })
   const { runner: effects, failures } = runner(one)
