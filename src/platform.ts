@@ -59,6 +59,9 @@ export type Platform = Readonly<{
   clock: Clock
   service: CallService
   transcriber: EmbeddedTranscriber
+  /** For drills, as the recogniser is. */
+  breakers: Breakers
+  phrases: PhraseCache
   /** Starts listening, then warms what a first call needs. Resolves when calls may come. */
   start: () => Promise<Readonly<{ port: number; publicBaseUrl: string }>>
   /** Takes no new calls, lets the live ones finish within the grace, then closes everything. Idempotent. */
@@ -291,6 +294,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     clock,
     service,
     transcriber,
+    breakers,
+    phrases,
     start: async () => {
       // The voice speaks the first lines while the recogniser still loads: two cores, two jobs.
       const ears = Promise.all([transcriber.warm(scope.signal), voiceActivity.warm(scope.signal)])

@@ -79,6 +79,12 @@ export class Breaker {
     this.#probeUntil = null
   }
 
+  /** As if nothing had ever failed. For drills. */
+  forget(): void {
+    this.#shared?.close(this.key)
+    this.#close()
+  }
+
   #hearOthers(): void {
     const openMs = this.#shared?.openForMs(this.key) ?? 0
     if (openMs > 0 && this.#openUntil === null) {
@@ -123,6 +129,11 @@ export class Breakers {
     if (this.#byKey.size >= MAX_BREAKERS) this.#byKey.delete(this.#byKey.keys().next().value as string)
     this.#byKey.set(key, made)
     return made
+  }
+
+  /** As if nothing had ever failed. For drills. */
+  forget(): void {
+    for (const breaker of this.#byKey.values()) breaker.forget()
   }
 
   get states(): readonly Readonly<{ key: string; state: BreakerState }>[] {

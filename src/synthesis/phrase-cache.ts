@@ -16,7 +16,8 @@ export interface WarmableVoice extends CompanyVoice {
   warm(texts: readonly SpeakableText[], voice: Voice, signal: AbortSignal): Promise<void>
 }
 
-type Entry = Readonly<{ companyId: string; mulaw: Uint8Array }>
+/** `isWarm`: made ready in advance, not because somebody was told it. */
+type Entry = Readonly<{ companyId: string; mulaw: Uint8Array; isWarm: boolean }>
 
 /**
  * Ready µ-law in front of an engine, kept per company, agent version, engine, voice, pace and text. Memory holds what was spoken
@@ -84,6 +85,11 @@ export class PhraseCache {
     await this.#folder?.forget(companyId, keepVersion)
   }
 
+  /** Drops what callers were told lately; what was made ready in advance stays. For drills. */
+  forgetSpoken(): void {
+    for (const [key, entry] of this.#memory.entries()) if (!entry.isWarm) this.#memory.delete(key)
+  }
+
   /** Bytes of audio in memory. */
   get bytes(): number {
     return this.#memory.calculatedSize
@@ -119,7 +125,7 @@ export class PhraseCache {
     if (this.#peek(key) === null) {
       const stored = await this.#readStored(key)
       if (stored !== null) {
-        this.#keep(key, stored)
+        this.#keep(key, stored, true)
         return
       }
       while (this.#peek(key) === null) {
@@ -152,7 +158,7 @@ export class PhraseCache {
       (signal) => engine.synthesize(text, voice, signal, { priority, onStandIn, ...(dueBy === undefined ? {} : { dueBy }) }),
       (whole) => {
         if (this.#running.get(name) === shared) this.#running.delete(name)
-        if (whole !== null && whole.length > 0 && !standIn) this.#keep(key, whole)
+        if (whole !== null && whole.length > 0 && !standIn) this.#keep(key, whole, priority === 'warm')
       },
     )
     this.#running.set(name, shared)
@@ -165,8 +171,8 @@ export class PhraseCache {
     shared.stop(new Error('a caller needs this sentence now'))
   }
 
-  #keep(key: PhraseKey, mulaw: Uint8Array): void {
-    this.#memory.set(nameOf(key), { companyId: key.companyId, mulaw })
+  #keep(key: PhraseKey, mulaw: Uint8Array, isWarm: boolean): void {
+    this.#memory.set(nameOf(key), { companyId: key.companyId, mulaw, isWarm })
   }
 
   async #readStored(key: PhraseKey): Promise<Uint8Array | null> {

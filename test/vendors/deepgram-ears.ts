@@ -99,16 +99,19 @@ export class DeepgramEars {
     }
   }
 
-  /** The rest of a burst that is over. */
-  settle(): void {
+  /** The rest of a burst that is over, shared out over the sound that has no words yet; nothing before `fromMs`, which is final already. */
+  settle(fromMs: number): void {
     const burst = this.#burst
     if (burst === null || this.quietMs < 100) return
-    while (burst.said < burst.words.length) this.#say(burst, this.#loudUntilMs)
+    const rest = burst.words.slice(burst.said)
+    const startMs = Math.max(burst.startMs, this.words.at(-1)?.endMs ?? 0, fromMs)
+    const eachMs = Math.max(10, (this.#loudUntilMs - startMs) / Math.max(1, rest.length))
+    rest.forEach((text, i) => this.words.push({ text, startMs: startMs + i * eachMs, endMs: startMs + (i + 1) * eachMs }))
     this.#burst = null
   }
 
   #say(burst: Burst, endMs: number): void {
-    this.words.push({ text: burst.words[burst.said] as string, startMs: Math.max(burst.startMs, endMs - 250), endMs })
+    this.words.push({ text: burst.words[burst.said] as string, startMs: Math.max(burst.startMs, this.words.at(-1)?.endMs ?? 0, endMs - 250), endMs })
     burst.said += 1
   }
 }

@@ -72,6 +72,11 @@ export class DeepgramStandIn {
     return this.server.url
   }
 
+  /** Bursts are counted from the script's first text again. */
+  newCall(): void {
+    this.#bursts = 0
+  }
+
   stop(): Promise<void> {
     return this.server.stop()
   }
@@ -123,7 +128,7 @@ export class DeepgramStandIn {
     const finalize = (extra: object): void => {
       void clock.sleep(this.delays.finalMs, signal).then(
         () => {
-          ears.settle()
+          ears.settle(state.finalToMs)
           state.ending = false
           results(ears.heardToMs, true, extra)
         },
@@ -143,7 +148,7 @@ export class DeepgramStandIn {
       ears.hear(data)
       const lastWordMs = ears.words.at(-1)?.endMs ?? -Infinity
       const silenceMs = Math.min(ears.quietMs, ears.heardToMs - lastWordMs)
-      if (silenceMs >= endpointMs) ears.settle()
+      if (silenceMs >= endpointMs) ears.settle(state.finalToMs)
       if (lastWordMs > state.finalToMs && silenceMs >= endpointMs && !state.ending) {
         state.ending = true
         state.utteranceEndSent = false
@@ -207,7 +212,7 @@ export class DeepgramStandIn {
       }
       this.audioBytes += data.length
       ears.hear(data)
-      ears.settle()
+      if (ears.quietMs >= this.delays.endpointMs / 2) ears.settle(state.fromMs)
       const silenceMs = ears.quietMs
       const isNew = ears.words.length > state.words
       state.words = ears.words.length

@@ -1,0 +1,96 @@
+/**
+ * `npm run bench:faults`: phones a server whose vendors fall ill before, during and after a turn, and writes down what the caller heard.
+ * Options: `--only TEXT` (subjects whose name has it), `--write` (deploy/docs/faults.md). Ends with status 1 when a caller heard more
+ * than 1.2 s of silence, or no answer.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { FaultWorld, PHASES, type FaultCell, type FaultSubject } from './support/fault-calls.ts'
+import { listening, speaking, speakingByOpenAi } from './support/speech-faults.ts'
+
+/** One line a dependency: how to start its stand-in. */
+const SUBJECTS: readonly (() => Promise<FaultSubject>)[] = [() => listening('nova-3'), () => listening('flux-general-en'), speaking, speakingByOpenAi]
+
+const LONGEST_SILENCE_MS = 1200
+/** A caller that was this late with its own frames was not measured, the machine was: the cell is tried again. */
+const WORST_HARNESS_LATE_MS = 150
+const TRIES = 3
+
+const root = resolve(import.meta.dirname, '../..')
+const { values: options } = parseArgs({ options: { only: { type: 'string', default: '' }, write: { type: 'boolean', default: false } } })
+
+async function cellsOf(start: () => Promise<FaultSubject>): Promise<readonly FaultCell[]> {
+  const subject = await start()
+  if (!subject.name.includes(options.only)) {
+    await subject.stop()
+    return []
+  }
+  const dataDir = mkdtempSync(join(tmpdir(), 'clientsvia-faults-'))
+  const world = await FaultWorld.start(subject, dataDir)
+  const cells: FaultCell[] = []
+  try {
+    // The first call finds everything cold: it is nobody's row.
+    await world.call(null, 'before')
+    for (const fault of [null, ...subject.faults]) {
+      for (const phase of fault === null ? (['before'] as const) : PHASES) {
+        const cell = await settled(() => world.call(fault, phase))
+        cells.push(cell)
+        console.log(rowOf(cell))
+      }
+    }
+  } finally {
+    await world.stop()
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+  return cells
+}
+
+/** The first try on which neither the machine was in the way nor the bar was missed; else the best one. */
+async function settled(call: () => Promise<FaultCell>): Promise<FaultCell> {
+  let best = await call()
+  for (let i = 1; i < TRIES && best.harnessLateMs > WORST_HARNESS_LATE_MS; i += 1) {
+    const again = await call()
+    if (again.harnessLateMs < best.harnessLateMs) best = again
+  }
+  return best
+}
+
+function isGood(cell: FaultCell): boolean {
+  return cell.silenceMs !== null && cell.silenceMs <= LONGEST_SILENCE_MS && cell.answered && cell.greeted && cell.problems.length === 0
+}
+
+function rowOf(cell: FaultCell): string {
+  const figures = [cell.gapMs, cell.silenceMs].map((ms) => (ms === null ? '-' : String(Math.round(ms))))
+  const notes = [...(cell.stalled ? ['"One moment" first'] : []), ...(cell.greeted ? [] : ['no greeting']), ...cell.problems, ...(isGood(cell) ? [] : ['**missed**'])]
+  return `| ${[cell.fault ?? 'none', cell.phase, ...figures, cell.understood, cell.heard, notes.join(', ')].join(' | ')} |`
+}
+
+function reportOf(all: readonly FaultCell[]): string {
+  const subjects = [...new Set(all.map((cell) => cell.subject))]
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim()
+  const tables = subjects.map((subject) => {
+    const rows = all.filter((cell) => cell.subject === subject).map(rowOf)
+    return `## ${subject[0]?.toUpperCase()}${subject.slice(1)}\n\n| fault | when | first sound, ms | longest silence, ms | understood | the caller heard | |\n|---|---|---|---|---|---|---|\n${rows.join('\n')}\n`
+  })
+  const worst = Math.max(...all.map((cell) => cell.silenceMs ?? Infinity))
+  return `# What a caller hears when a vendor falls ill
+
+Made by \`npm run bench:faults -- --write\` at ${commit}, on ${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, Node ${process.versions.node}. Whole calls with
+recorded callers over real sockets; vendors are stand-ins that speak the public protocols (end of speech 300 ms, final words 50 ms, first audio 120 ms). Times are
+what a listener on the line measures, from the caller's last voiced frame. Before: the vendor is ill when the call comes. During: it falls ill
+while the caller asks (listening) or the agent answers (speaking). After: between one answer and the next question; figures are of the next.
+The longest silence is from the caller's last sound to the end of the answer. No more than ${LONGEST_SILENCE_MS} ms is the bar; the worst of these ${all.length} calls was ${Math.round(worst)} ms,
+and ${all.filter((cell) => !isGood(cell)).length} missed it or went without an answer.
+
+${tables.join('\n')}`
+}
+
+const all: FaultCell[] = []
+for (const start of SUBJECTS) all.push(...(await cellsOf(start)))
+if (options.write) writeFileSync(join(root, 'deploy/docs/faults.md'), reportOf(all))
+const bad = all.filter((cell) => !isGood(cell))
+console.log(`${all.length} calls, ${bad.length} missed`)
+process.exitCode = bad.length === 0 ? 0 : 1
