@@ -61,7 +61,7 @@ function people(api: FastifyInstance, deps: AdminDeps): void {
     summary: 'Change name, role or status; a new role or status ends the sessions',
     params: userParams,
     body: z
-      .strictObject({ name: nameSchema.optional(), role: roleSchema.optional(), status: z.enum(['active', 'disabled']).optional() })
+      .strictObject({ name: nameSchema.optional(), role: roleSchema.optional(), status: z.enum(['active', 'disabled']).optional(), identity: z.null().optional().describe('null releases the account from who it is bound to at the identity provider') })
       .refine((change) => Object.keys(change).length > 0, 'must change something'),
     replies: { 200: userViewSchema },
     handler: async ({ params, body, principal, companyId, request, state, signal }) => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { apiKeySchema, breakGlassSchema, deviceSchema, placeSchema, SESSION_END_REASONS, type Session, type User } from '../security/records.ts'
+import { identitySchema, apiKeySchema, breakGlassSchema, deviceSchema, placeSchema, SESSION_END_REASONS, type Session, type User } from '../security/records.ts'
 import { permissionSchema, permissionsOf, roleSchema } from '../security/roles.ts'
 
 /** What leaves: every schema names the fields it lets through, so a new secret in a record stays inside until somebody lists it here. */
@@ -12,6 +12,8 @@ export const userViewSchema = z.object({
   status: z.enum(['active', 'disabled']),
   passwordChangedAt: z.iso.datetime(),
   lastLogin: z.object({ at: z.iso.datetime(), place: placeSchema }).nullable(),
+  /** At the identity provider; null or absent until the first sign-in through it. */
+  identity: identitySchema.nullable().optional(),
   version: z.int(),
   createdAt: z.iso.datetime(),
   updatedAt: z.iso.datetime(),

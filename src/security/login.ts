@@ -7,7 +7,7 @@ import type { DeviceProof, DeviceProofs, ProvenDevice } from './devices.ts'
 import { checkPlace, checkTravel, isLoopback } from './geo.ts'
 import type { PasswordHasher } from './passwords.ts'
 import type { SecurityPolicy } from './policy.ts'
-import type { Session, User } from './records.ts'
+import type { Identity, Session, User } from './records.ts'
 import { Refusal } from './refusals.ts'
 import type { AttemptLimit, SecurityStore } from './repositories.ts'
 import { PLATFORM, permissionsOf } from './roles.ts'
@@ -21,13 +21,13 @@ export const LOGIN_STEPS = [
 export type LoginStep = (typeof LOGIN_STEPS)[number]
 
 export type LoginAttempt = Readonly<{ email: string; password: string; device: DeviceProof | null; client: ClientFacts }>
-/** Somebody else vouches for who this is: `identify` gives a verified e-mail address, or throws a Refusal. */
+/** Somebody else vouches for who this is: `identify` gives a verified e-mail address and who they are there, or throws a Refusal. */
 export type FederatedAttempt = Readonly<{
   device: DeviceProof | null
   /** What the device signed in place of an e-mail address, which it cannot know yet. */
   deviceSubject: string
   client: ClientFacts
-  identify: () => Promise<string>
+  identify: () => Promise<Readonly<{ email: string; identity: Identity }>>
 }>
 export type LoginReply = Readonly<{
   accessToken: string
@@ -96,7 +96,7 @@ export class Login {
     })
   }
 
-  /** The same ten steps where an identity provider's word stands in for the password. Also throws OIDC_NO_ACCOUNT. */
+  /** The same ten steps where an identity provider's word stands in for the password. Also throws OIDC_NO_ACCOUNT and OIDC_OTHER_IDENTITY. */
   runFederated(attempt: FederatedAttempt, signal?: AbortSignal): Promise<LoginReply> {
     const progress: Progress = { method: 'oidc', step: 'request', email: null, account: null, authenticated: false }
     return this.#audited(progress, attempt.client, signal, async () => {
@@ -105,10 +105,13 @@ export class Login {
       await this.#count(counters, signal)
       const device = attempt.device === null ? null : await proofs.check(attempt.device, 'login', attempt.deviceSubject, signal)
       progress.step = 'credentials'
-      progress.email = await attempt.identify()
-      progress.account = await store.users.findByEmail(progress.email, signal)
+      const { email, identity } = await attempt.identify()
+      progress.email = email
+      progress.account = await store.users.findByEmail(email, signal)
       // Never made here: an account is somebody's decision.
       if (progress.account === null || progress.account.status !== 'active') throw new Refusal('OIDC_NO_ACCOUNT')
+      // An address may be given to somebody else at the provider, or be one that they chose for themselves there.
+      if (!(await store.users.bindIdentity(progress.account.companyId, progress.account.id, identity, signal))) throw new Refusal('OIDC_OTHER_IDENTITY')
       await this.#clear(counters, signal)
       return this.#enter(progress, progress.account, device, attempt.client, signal)
     })

@@ -10,6 +10,7 @@ import { ClientsViaError, isClientsViaError } from '../core/errors.ts'
 import type { ClientFacts } from './client.ts'
 import type { DeviceProof } from './devices.ts'
 import type { Login, LoginReply } from './login.ts'
+import type { Identity } from './records.ts'
 import { Refusal } from './refusals.ts'
 import type { OneUseRepository } from './repositories.ts'
 import { PLATFORM } from './roles.ts'
@@ -92,17 +93,18 @@ export class OidcSignIn {
     return this.#options.login.runFederated({ device, deviceSubject: state, client, identify: () => this.#identify(back, signal) }, signal)
   }
 
-  /** The verified address of who came back, in lower case. */
-  async #identify(back: OidcReturn, signal?: AbortSignal): Promise<string> {
+  /** Who came back: the verified address in lower case, and who they are at the provider. */
+  async #identify(back: OidcReturn, signal?: AbortSignal): Promise<Readonly<{ email: string; identity: Identity }>> {
     const { spent, clock } = this.#options
     const flow = this.#readFlow(back.flow)
     if (flow === null || !sameText(back.state, flow.state)) throw new Refusal('OIDC_STATE_INVALID')
     // Before the code is used: of two returns at once one goes on.
     if (!(await spent.spend(PLATFORM, flow.id, clock.wallTime().toISOString(), flow.expiresAt, signal))) throw new Refusal('OIDC_STATE_INVALID')
-    const { email, email_verified: verified } = await this.#withProvider(signal, (config) => this.#exchange(config, flow, back))
+    const { email, email_verified: verified, sub } = await this.#withProvider(signal, (config) => this.#exchange(config, flow, back))
     // `true` and nothing like it: some providers send the text "false".
     if (typeof email !== 'string' || verified !== true) throw new Refusal('OIDC_EMAIL_UNVERIFIED')
-    return email.toLowerCase()
+    if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT_CHARS) throw new Refusal('OIDC_REFUSED', { problem: 'no subject' })
+    return { email: email.toLowerCase(), identity: { issuer: this.#options.issuer, subject: sub } }
   }
 
   async #exchange(config: Configuration, flow: Flow, back: OidcReturn): Promise<Readonly<Record<string, unknown>>> {
@@ -219,6 +221,8 @@ export class OidcSignIn {
   }
 }
 
+/** OpenID Connect Core 1.0, section 2. */
+const MAX_SUBJECT_CHARS = 255
 /** Codes of RFC 6749 are short; whatever else a provider writes goes into the audit log no further than this. */
 const MAX_PROBLEM_CHARS = 100
 

@@ -15,6 +15,10 @@ export const placeSchema = z.strictObject({
 })
 export type Place = Readonly<z.infer<typeof placeSchema>>
 
+/** Who somebody is at an identity provider: unlike an address, never given to anybody else (OpenID Connect Core 1.0, section 5.7). */
+export const identitySchema = z.strictObject({ issuer: z.string().min(1).max(500), subject: z.string().min(1).max(255) })
+export type Identity = Readonly<z.infer<typeof identitySchema>>
+
 export const userSchema = z.strictObject({
   id: idSchema,
   companyId: idSchema,
@@ -29,6 +33,8 @@ export const userSchema = z.strictObject({
   /** Counts up when role, status or password changes: every older session and token ends with it. */
   sessionVersion: z.int().min(1),
   lastLogin: z.strictObject({ at: timeSchema, place: placeSchema }).nullable(),
+  /** Bound at the first sign-in through a provider; from then on nobody else there opens this account, whatever their address says. */
+  identity: identitySchema.nullable().optional(),
   version: z.int().min(0),
   createdAt: timeSchema,
   updatedAt: timeSchema,

@@ -9,6 +9,7 @@ const CATALOGUE = {
   OIDC_STATE_INVALID: { status: 401, sentence: 'this sign-in was not begun here, is too old or was used: begin again' },
   OIDC_REFUSED: { status: 401, sentence: 'the identity provider did not confirm this sign-in' },
   OIDC_EMAIL_UNVERIFIED: { status: 403, sentence: 'the identity provider gives no verified e-mail address' },
+  OIDC_OTHER_IDENTITY: { status: 403, sentence: 'this account belongs to another person at the identity provider: an administrator releases it' },
   OIDC_NO_ACCOUNT: { status: 403, sentence: 'there is no active account with this e-mail address: an administrator makes one' },
   OIDC_UNAVAILABLE: { status: 503, sentence: 'the identity provider cannot be reached: try again, or sign in by password' },
   DEVICE_PROOF_INVALID: { status: 401, sentence: 'the device did not prove its key: ask for a new challenge and sign it' },

@@ -1,5 +1,5 @@
 import type {
-  ApiKey, AuditFact, AuditHead, AuditRow, BreakGlass, Device, OneUseLink, Place, RefreshToken, Session, SessionEndReason, User,
+  ApiKey, AuditFact, AuditHead, AuditRow, BreakGlass, Device, OneUseLink, Place, RefreshToken, Session, SessionEndReason, User, Identity,
 } from './records.ts'
 
 /**
@@ -34,6 +34,8 @@ export interface UserRepository {
   countOwners(companyId: string, signal?: AbortSignal): Promise<number>
   /** Notes a login without touching `version`: logins race, and none of them is an edit. */
   recordLogin(companyId: string, userId: string, login: Readonly<{ at: string; place: Place }>, signal?: AbortSignal): Promise<void>
+  /** Binds a user who is bound to nobody yet; true when they are now, or were already, bound to this very identity. Touches no version. */
+  bindIdentity(companyId: string, userId: string, identity: Identity, signal?: AbortSignal): Promise<boolean>
   /** Replaces the hash of an unchanged password; does nothing when it has changed meanwhile. */
   rehash(companyId: string, userId: string, change: Readonly<{ from: string; to: string }>, signal?: AbortSignal): Promise<void>
 }

@@ -14,7 +14,7 @@ import type { Sessions } from './sessions.ts'
 
 export type UsersDeps = Readonly<{ store: SecurityStore; hasher: PasswordHasher; sessions: Sessions; audit: AuditLog; policy: SecurityPolicy; clock: Clock }>
 export type NewUser = Readonly<{ email: string; name: string; role: Role; password: string }>
-export type UserChange = Readonly<{ name?: string | undefined; role?: Role | undefined; status?: 'active' | 'disabled' | undefined }>
+export type UserChange = Readonly<{ name?: string | undefined; role?: Role | undefined; status?: 'active' | 'disabled' | undefined; /** null: released. */ identity?: null | undefined }>
 
 /** People, made and changed by other people; nobody can register themselves. */
 export class Users {
@@ -45,6 +45,7 @@ export class Users {
       name: change.name ?? user.name,
       role,
       status,
+      ...(change.identity === null ? { identity: null } : {}),
       sessionVersion: user.sessionVersion + (access ? 1 : 0),
       updatedAt: clock.wallTime().toISOString(),
     }

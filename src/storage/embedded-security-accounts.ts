@@ -1,5 +1,5 @@
 import { ClientsViaError } from '../core/errors.ts'
-import { apiKeySchema, breakGlassSchema, deviceSchema, userSchema, type ApiKey, type BreakGlass, type Device, type Place, type User } from '../security/records.ts'
+import { type Identity, apiKeySchema, breakGlassSchema, deviceSchema, userSchema, type ApiKey, type BreakGlass, type Device, type Place, type User } from '../security/records.ts'
 import type {
   ApiKeyRepository, BreakGlassRepository, DeviceRegistration, DeviceRepository, Page, UserRepository,
 } from '../security/repositories.ts'
@@ -77,6 +77,18 @@ export class EmbeddedUserRepository implements UserRepository {
       `UPDATE users SET document = json_set(document, '$.lastLogin', json(?)) WHERE company_id = ? AND user_id = ?`,
       JSON.stringify(login), companyId, userId,
     )
+  }
+
+  async bindIdentity(companyId: string, userId: string, identity: Identity, signal?: AbortSignal): Promise<boolean> {
+    signal?.throwIfAborted()
+    return this.#database.transaction(() => {
+      this.#database.run(
+        `UPDATE users SET document = json_set(document, '$.identity', json(?)) WHERE company_id = ? AND user_id = ? AND document ->> '$.identity' IS NULL`,
+        JSON.stringify(identity), companyId, userId,
+      )
+      const bound = this.#get(companyId, userId)?.identity ?? null
+      return bound?.issuer === identity.issuer && bound.subject === identity.subject
+    })
   }
 
   async rehash(companyId: string, userId: string, change: Readonly<{ from: string; to: string }>, signal?: AbortSignal): Promise<void> {

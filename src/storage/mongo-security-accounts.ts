@@ -1,5 +1,5 @@
 import { ClientsViaError } from '../core/errors.ts'
-import { apiKeySchema, breakGlassSchema, deviceSchema, userSchema, type ApiKey, type BreakGlass, type Device, type Place, type User } from '../security/records.ts'
+import { type Identity, apiKeySchema, breakGlassSchema, deviceSchema, userSchema, type ApiKey, type BreakGlass, type Device, type Place, type User } from '../security/records.ts'
 import type { ApiKeyRepository, BreakGlassRepository, DeviceRegistration, DeviceRepository, Page, UserRepository } from '../security/repositories.ts'
 import { checkDocument, checkLimit, checkSame, checkVersion } from './embedded-documents.ts'
 import { idOf, type MongoDatabase, type MongoRecords, type Stored } from './mongo-database.ts'
@@ -80,6 +80,12 @@ export class MongoUserRepository implements UserRepository {
 
   async recordLogin(companyId: string, userId: string, login: Readonly<{ at: string; place: Place }>, signal?: AbortSignal): Promise<void> {
     await this.#amend(companyId, userId, (user) => ({ ...user, lastLogin: login }), signal)
+  }
+
+  async bindIdentity(companyId: string, userId: string, identity: Identity, signal?: AbortSignal): Promise<boolean> {
+    await this.#amend(companyId, userId, (user) => ((user.identity ?? null) === null ? { ...user, identity } : null), signal)
+    const bound = (await this.get(companyId, userId, signal))?.identity ?? null
+    return bound?.issuer === identity.issuer && bound.subject === identity.subject
   }
 
   async rehash(companyId: string, userId: string, change: Readonly<{ from: string; to: string }>, signal?: AbortSignal): Promise<void> {

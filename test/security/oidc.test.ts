@@ -66,6 +66,28 @@ void t.test('an admin signs in through the provider of their company, and the se
   t.equal(provider.asked.filter((path) => path.includes('well-known')).length, 1, 'the provider is looked up once')
 })
 
+void t.test('an account belongs to the first person who opened it at the provider, not to whoever has the address later', async (t) => {
+  const { world, goThrough } = await open(t)
+  t.equal((await goThrough()).statusCode, 200)
+  const heir = { ...ANN_THERE, sub: 'somebody-else' }
+  t.same(codeOf(await goThrough(heir)), [403, 'OIDC_OTHER_IDENTITY'], 'the address was given to somebody else there')
+  t.equal((await goThrough()).statusCode, 200, 'the first goes on')
+  const refused = (await auditOf(world, 'polar-bay')).filter((line) => line.action === 'auth.login' && line.result === 'refused')
+  t.match(refused[0], { reason: 'OIDC_OTHER_IDENTITY' })
+
+  const owner = await world.bearer(await world.addUser('polar-bay', 'owner'))
+  const ann = await world.security.store.users.findByEmail(ANN)
+  const path = `/api/v1/companies/polar-bay/users/${ann?.id}`
+  const shown = await world.app.inject({ url: path, headers: owner })
+  t.equal(shown.json().identity.subject, ANN_THERE.sub, 'an admin sees who it is')
+  const planted = await world.app.inject({ method: 'PATCH', url: path, headers: { ...owner, 'if-match': String(shown.headers['etag']) }, payload: { identity: { issuer: 'x', subject: 'y' } } })
+  t.equal(planted.statusCode, 400, 'may not say who it shall be')
+  const released = await world.app.inject({ method: 'PATCH', url: path, headers: { ...owner, 'if-match': String(shown.headers['etag']) }, payload: { identity: null } })
+  t.equal(released.json().identity, null, 'and may release it')
+  t.equal((await goThrough(heir)).statusCode, 200)
+  t.same(codeOf(await goThrough()), [403, 'OIDC_OTHER_IDENTITY'])
+})
+
 void t.test('a provider that tells the address only when asked with the access token is asked', async (t) => {
   const { provider, goThrough } = await open(t)
   provider.wrong = { thinTokens: true }

@@ -51,6 +51,21 @@ export function testSecurityStore(
     await t.rejects(store.users.save('b', user('u1'), 0), { code: 'INVALID_INPUT' }, 'a record cannot be put into another company')
   })
 
+  each('a user is bound to one identity of a provider, once, whoever comes first', async (t, store) => {
+    await store.users.save('a', user('u1'), 0)
+    const subjects = ['one', 'two', 'three', 'four']
+    const bound = await Promise.all(subjects.map((subject) => store.users.bindIdentity('a', 'u1', { issuer: 'https://i.example.com', subject })))
+    t.equal(bound.filter(Boolean).length, 1)
+    const subject = subjects[bound.indexOf(true)] ?? ''
+    t.equal(await store.users.bindIdentity('a', 'u1', { issuer: 'https://i.example.com', subject }), true, 'they come again')
+    t.equal(await store.users.bindIdentity('a', 'u1', { issuer: 'https://other.example.com', subject }), false, 'the same name elsewhere is somebody else')
+    t.equal(await store.users.bindIdentity('b', 'u1', { issuer: 'https://i.example.com', subject }), false)
+    const kept = await store.users.get('a', 'u1')
+    t.match(kept, { version: 1, identity: { subject } }, 'which is no edit')
+    if (kept !== null) await store.users.save('a', { ...kept, identity: null }, 1)
+    t.equal(await store.users.bindIdentity('a', 'u1', { issuer: 'https://other.example.com', subject: 'x' }), true, 'and may be released')
+  })
+
   each('two edits of one user: the second, made on an older version, is refused', async (t, store) => {
     await store.users.save('a', user('u1'), 0)
     await store.users.save('a', user('u1', { name: 'first' }), 1)
