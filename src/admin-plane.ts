@@ -16,6 +16,7 @@ import type { CallDirectory } from './call/call-directory.ts'
 import type { Config, Secret } from './config.ts'
 import type { Clock } from './core/clock.ts'
 import type { Scope } from './core/scope.ts'
+import type { NotificationPlane } from './notification-plane.ts'
 import type { EventBus } from './observability/event-bus.ts'
 import type { Logger } from './observability/logger.ts'
 import type { CompanyContextSource } from './response/company-context.ts'
@@ -49,6 +50,7 @@ export type AdminPlaneDeps = Readonly<{
   directory: CallDirectory
   events: EventBus
   recordings: RecordingStore
+  notifications: NotificationPlane
   readiness: Readiness
   /** Of the processes that share the store: the one that makes the first owner and sweeps. */
   isFirst: boolean
@@ -87,7 +89,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     store: securityStore,
     clock,
     locator,
-    notifier: new ConsoleNotifier(deps.print),
+    notifier: deps.notifications.notifier ?? new ConsoleNotifier(deps.print),
     keyRing,
     auditSecret,
     issuer: config.server.publicBaseUrl ?? 'https://clientsvia.invalid',
@@ -161,8 +163,8 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     }
   }
   return {
-    savedElsewhere: forget,
     secrets,
+    savedElsewhere: forget,
     start: async () => {
       if (!deps.isFirst) return
       const first = await security.users.ensureFirstOwner({ email: admin.ownerEmail, password: admin.ownerPassword?.reveal() ?? null }, scope.signal)

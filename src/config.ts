@@ -31,7 +31,11 @@ export type Config = Readonly<{
   stores: StoresConfig
   log: Readonly<{ level: LogLevel; speech: boolean }>
   /** Null: loopback callers only, nothing is signed. */
-  twilio: Readonly<{ accountSid: string | null; authToken: Secret }> | null
+  twilio: Readonly<{ accountSid: string | null; authToken: Secret; /** Of a stand-in on loopback. */ baseUrl: string | null }> | null
+  /** Null: nobody can be sent e-mail. */
+  mail: Readonly<{ smtpUrl: Secret; from: string }> | null
+  /** Where people set a new password; its token follows after a #. Null: they are sent the token itself. */
+  passwordPageUrl: string | null
   demoCompanies: boolean
   sttWorkers: number
   /** What the operator pays, in US cents; null: cost is not shown. */
@@ -240,6 +244,23 @@ const SCHEMA = z.object({
     .min(12, 'is too short to be an auth token')
     .optional()
     .register(about, { says: "That account's auth token: proves that requests come from Twilio.", example: '', default: null, secret: true }),
+  TWILIO_BASE_URL: text()
+    .refine((url) => /^http:\/\//.test(url) && isBaseUrl(url), 'must be http on a loopback address')
+    .optional()
+    .register(about, { says: 'A stand-in for the Twilio REST API, for tests. It is sent the auth token, so it must be on loopback.', example: 'http://127.0.0.1:4010', default: null }),
+  SMTP_URL: text()
+    .refine((url) => /^smtps?:$/.test(URL.parse(url)?.protocol ?? '') && URL.parse(url)?.hostname !== '', 'must be smtp://user:password@host:587 or smtps://user:password@host:465')
+    .optional()
+    .register(about, { says: 'The mail server for password links and for news to companies\' people. Needs MAIL_FROM.', example: 'smtps://user:password@mail.example.com:465', default: null, secret: true }),
+  MAIL_FROM: text()
+    .regex(/^([^<>\r\n]{0,100}<[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)$/, 'must be an address, or a name and <address>')
+    .optional()
+    .register(about, { says: 'Who e-mail comes from.', example: 'ClientsVia <voice@example.com>', default: null }),
+  PASSWORD_PAGE_URL: baseUrl.optional().register(about, {
+    says: 'The page where people set a new password; its one-use token follows after a #. Without it they are sent the token itself.',
+    example: 'https://admin.example.com/reset',
+    default: null,
+  }),
   DEMO_COMPANIES: yesOrNo().register(about, { says: 'Whether the demo companies are brought into the store at start.', example: 'false', default: 'true' }),
   STT_WORKERS: whole(1, 64).optional().register(about, { says: 'Recogniser threads. Without it: one less than the processors, at least one.', example: '2', default: null }),
   TURN_TARGET_MS: whole(100, 10_000).register(about, {
@@ -411,6 +432,7 @@ function contradictions(values: Values): string[] {
   if (TWILIO_ACCOUNT_SID !== undefined && TWILIO_AUTH_TOKEN === undefined) {
     problems.push('TWILIO_AUTH_TOKEN is missing: without it TWILIO_ACCOUNT_SID proves nothing; both are on the first page of the Twilio console')
   }
+  if (values.SMTP_URL !== undefined && values.MAIL_FROM === undefined) problems.push('MAIL_FROM is missing: with SMTP_URL it says who e-mail comes from; for example MAIL_FROM=ClientsVia <voice@example.com>')
   const { OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_CALLBACK_URL } = values
   if (OIDC_ISSUER !== undefined && OIDC_CLIENT_ID === undefined) problems.push('OIDC_CLIENT_ID is missing: the OpenID provider knows this server by it')
   if (OIDC_ISSUER !== undefined && OIDC_CALLBACK_URL === undefined) {
@@ -447,7 +469,9 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     dataDir: values.DATA_DIR,
     stores: storesOf(values),
     log: { level: values.LOG_LEVEL, speech: values.LOG_SPEECH },
-    twilio: authToken === undefined ? null : { accountSid: accountSid ?? null, authToken: new Secret(authToken) },
+    twilio: authToken === undefined ? null : { accountSid: accountSid ?? null, authToken: new Secret(authToken), baseUrl: values.TWILIO_BASE_URL ?? null },
+    mail: values.SMTP_URL === undefined || values.MAIL_FROM === undefined ? null : { smtpUrl: new Secret(values.SMTP_URL), from: values.MAIL_FROM },
+    passwordPageUrl: values.PASSWORD_PAGE_URL ?? null,
     demoCompanies: values.DEMO_COMPANIES,
     // One processor is the media loop's.
     sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),

@@ -21,6 +21,8 @@ import { Scope } from './core/scope.ts'
 import type { SpeakableText } from './core/speakable-text.ts'
 import { LOOP_LAG_LIMIT_MS, LoadMonitor } from './observability/load-monitor.ts'
 import { createMetrics } from './observability/metrics.ts'
+import { liveFacts } from './events/live-facts.ts'
+import { createNotificationPlane } from './notification-plane.ts'
 import { EventBus } from './observability/event-bus.ts'
 import type { Logger } from './observability/logger.ts'
 import { loadCompanyFile } from './response/company-file.ts'
@@ -96,7 +98,12 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const store = await openEmbeddedStore({
     dataDir: config.dataDir,
     onProblem: (problem) => logger.error({ problem }, 'stored document cannot be read'),
+    onEvent: (event) => seat.publish(event.companyId, { kind: event.type, at: event.at, callSid: event.callSid ?? '', data: liveFacts(event) }),
   })
+  let listeningAt = ''
+  // The vault opens with the administration, before the first call.
+  const vault: { secrets: AdminPlane['secrets'] | null } = { secrets: null }
+  const notifications = createNotificationPlane({ config, logger, clock, store, metrics, publicBaseUrl: () => listeningAt, secrets: () => vault.secrets })
   const recordings = new RecordingFiles(join(config.dataDir, 'recordings'))
   const spend = new SpendMeter({
     clock,
@@ -112,8 +119,6 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     spentTodayCents: (companyId) => spend.spentToday(companyId, scope.signal),
     signal: scope.signal,
   })
-  // The vault opens with the administration, before the first call.
-  const vault: { secrets: AdminPlane['secrets'] | null } = { secrets: null }
   const speech = createSpeechEngines({
     config,
     clock,
@@ -159,6 +164,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       callEnded: (companyId, callSid, outcome, facts) => {
         metrics.callEnded(outcome, facts.durationSeconds, facts.lostFrameCount)
         seat.publish(companyId, { kind: 'call.ended', at: clock.wallTime().toISOString(), callSid, data: { outcome, ...facts } })
+        void notifications.callEnded(companyId, callSid, outcome)
       },
       turnFinished: (companyId, callSid, turn) => {
         metrics.turnFinished(turn)
@@ -190,7 +196,6 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   })
   metrics.watchTranscriptionQueue(() => transcriber.stats.queued)
 
-  let listeningAt = ''
   const app = buildServer({
     logger,
     readiness,
@@ -212,6 +217,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     twilioAuthToken: config.twilio?.authToken.reveal() ?? null,
     twilioAccountSid: config.twilio?.accountSid ?? null,
     scope,
+    texts: notifications.texts,
   })
 
   /** Nobody is on the line, or work that can wait has waited long enough. */
@@ -249,6 +255,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     directory,
     events,
     recordings,
+    notifications,
     readiness,
     isFirst: seat.isFirst,
     saved: seat.saved,
@@ -285,6 +292,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     await closeServer(app, clock)
     scope.end('the server stops')
     await Promise.all([speech.close(), voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close(), answers.close()])
+    await notifications.stop()
     await admin.close()
     await store.close()
   }
@@ -323,6 +331,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       void answers.start(seat.isFirst)
       if (seat.isFirst) keepOnlyWhatIsWanted()
       if (seat.isFirst) booking.start()
+      notifications.start(seat.isFirst)
       return { port, publicBaseUrl: listeningAt }
     },
     stop: () => (stopping ??= stop()),

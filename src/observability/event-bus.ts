@@ -5,9 +5,11 @@ export type CompanyEvent = Readonly<{
   /** Counts up by one per company in this process; a gap tells a reader that it missed something. */
   id: number
   companyId: string
-  kind: 'call.started' | 'turn.finished' | 'limit.reached' | 'call.ended'
+  /** What is kept in the event store too has its type for a kind, and `data.eventId`. */
+  kind: 'call.started' | 'turn.finished' | 'limit.reached' | 'call.ended' | 'call.missed' | `${'appointment' | 'lead' | 'message' | 'contact'}.${string}`
   /** RFC 3339. */
   at: string
+  /** Empty for what came of no call. */
   callSid: string
   data: Readonly<Record<string, unknown>>
 }>

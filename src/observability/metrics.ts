@@ -31,6 +31,10 @@ export type Metrics = Readonly<{
   modelSpent(cost: Readonly<{ inputTokens: number; cachedInputTokens: number; outputTokens: number; cents: number | null }>): void
   /** An engine that failed or was replaced by its fallback. */
   engineFailed(engine: 'stt' | 'tts' | 'llm' | 'store'): void
+  /** What waits in the outbox, by state, and for how long the oldest has been due. */
+  outboxDepth(states: Readonly<Record<string, number>>, oldestDueSeconds: number): void
+  /** A message that was sent, failed, put off ..., by channel. */
+  messageEnded(channel: 'sms' | 'email', outcome: string): void
   text(): Promise<string>
   readonly contentType: string
 }>
@@ -81,6 +85,9 @@ export function createMetrics(options: Readonly<{ process: boolean }>): Metrics 
   const modelTokens = new Counter({ name: 'clientsvia_model_tokens_total', help: 'Tokens of language models; cached is a part of input, wasted of output', labelNames: ['kind'], registers })
   const modelRequests = new Counter({ name: 'clientsvia_model_requests_total', help: 'Requests to language models; wasted ones are among all', labelNames: ['kind'], registers })
   const modelCents = new Counter({ name: 'clientsvia_model_cents_total', help: 'What language models cost, in US cents, where their price is known', registers })
+  const outbox = new Gauge({ name: 'clientsvia_outbox_items', help: 'Tasks and messages in the outbox, by state', labelNames: ['state'], registers })
+  const outboxLag = new Gauge({ name: 'clientsvia_outbox_oldest_due_seconds', help: 'How long the oldest waiting item has been due', registers })
+  const messages = new Counter({ name: 'clientsvia_messages_total', help: 'Messages by channel and outcome', labelNames: ['channel', 'outcome'], registers })
 
   return {
     registry,
@@ -127,6 +134,11 @@ export function createMetrics(options: Readonly<{ process: boolean }>): Metrics 
       if (cost.cents !== null) modelCents.inc(cost.cents)
     },
     framesDropped: (queue, count) => framesDropped.inc({ queue }, count),
+    outboxDepth(states, oldestDueSeconds) {
+      for (const [state, count] of Object.entries(states)) outbox.set({ state }, count)
+      outboxLag.set(Math.max(0, oldestDueSeconds))
+    },
+    messageEnded: (channel, outcome) => messages.inc({ channel, outcome }),
     engineFailed: (engine) => engineFailures.inc({ engine }),
   }
 }

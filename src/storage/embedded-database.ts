@@ -20,6 +20,8 @@ export class EmbeddedDatabase {
   readonly path: string
   readonly #database: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
+  /** What is to be told once the transaction under way is on the disk. */
+  #afterCommit: (() => void)[] = []
 
   private constructor(path: string, database: DatabaseSync) {
     this.path = path
@@ -79,12 +81,19 @@ export class EmbeddedDatabase {
     try {
       const result = work()
       guarded(this.path, () => this.#database.exec('COMMIT'))
+      for (const tell of this.#afterCommit.splice(0)) tell()
       return result
     } catch (error) {
+      this.#afterCommit = []
       // Some failures (a full disk) have rolled back already.
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK')
       throw error
     }
+  }
+
+  /** Runs `tell` when the transaction that this is called in has been committed; never, when it fails. */
+  afterCommit(tell: () => void): void {
+    this.#afterCommit.push(tell)
   }
 
   close(): void {

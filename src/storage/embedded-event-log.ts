@@ -24,10 +24,20 @@ export function appendEvents(database: EmbeddedDatabase, companyId: string, even
         event.callSid,
         JSON.stringify(event),
       ) > 0
-    if (!isNew || !needsFollowUp(event.type)) continue
+    if (!isNew) continue
+    const listener = LISTENERS.get(database)
+    if (listener !== undefined) database.afterCommit(() => listener(event))
+    if (!needsFollowUp(event.type)) continue
     const now = wallTime.toISOString()
     addItems(database, companyId, [{ id: uuidv7(wallTime), work: { kind: 'event', event }, subject: event.subject, dedupeKey: `event:${event.id}`, dueAt: now, expiresAt: null }], now)
   }
+}
+
+const LISTENERS = new WeakMap<EmbeddedDatabase, (event: DomainEvent) => void>()
+
+/** Every event that is committed through `database` from now on, once. */
+export function onEvent(database: EmbeddedDatabase, listener: (event: DomainEvent) => void): void {
+  LISTENERS.set(database, listener)
 }
 
 /** Inside the caller's transaction. Returns how many are new. */

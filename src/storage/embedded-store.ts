@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { ClientsViaError } from '../core/errors.ts'
+import type { DomainEvent } from '../events/event.ts'
 import type { ReportProblem } from './embedded-documents.ts'
 import type { EmbeddedRepositories } from './embedded-repositories.ts'
 import type { StoreReply, StoreRequest, StoreWorkerData, WireError } from './embedded-worker.ts'
@@ -17,6 +18,8 @@ export type EmbeddedStoreOptions = Readonly<{
   dataDir: string
   /** A stored document that cannot be read, found while reading others: for the log. */
   onProblem: ReportProblem
+  /** What happened and is on the disk: each event once, in the process that wrote it. */
+  onEvent?: (event: DomainEvent) => void
 }>
 
 /**
@@ -32,7 +35,7 @@ const MAX_WAITING = 5000
  * and from every method when the store is full, busy, overloaded or closed.
  */
 export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
-  const thread = new StoreThread(join(options.dataDir, 'clientsvia.db'), options.onProblem)
+  const thread = new StoreThread(join(options.dataDir, 'clientsvia.db'), options.onProblem, options.onEvent ?? (() => undefined))
   await thread.ready()
   return {
     companies: remote(thread, 'companies'),
@@ -69,15 +72,17 @@ type Pending = Readonly<{ resolve: (value: unknown) => void; reject: (reason: un
 class StoreThread {
   readonly #path: string
   readonly #onProblem: ReportProblem
+  readonly #onEvent: (event: DomainEvent) => void
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
   #worker: Worker | null = null
   #opening: Promise<void> | null = null
   #closing: Promise<void> | null = null
 
-  constructor(path: string, onProblem: ReportProblem) {
+  constructor(path: string, onProblem: ReportProblem, onEvent: (event: DomainEvent) => void) {
     this.#path = path
     this.#onProblem = onProblem
+    this.#onEvent = onEvent
   }
 
   get waiting(): number {
@@ -140,6 +145,7 @@ class StoreThread {
           this.#worker = worker
           resolve()
         } else if (reply.kind === 'problem') this.#onProblem(storeError(reply.error))
+        else if (reply.kind === 'event') this.#onEvent(reply.event)
         else if (reply.kind === 'result') this.#pending.get(reply.id)?.resolve(reply.value)
         else if (reply.id === null) reject(fromWire(reply.error))
         else this.#pending.get(reply.id)?.reject(fromWire(reply.error))

@@ -3,7 +3,9 @@ import { dirname } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { SystemClock } from '../core/clock.ts'
 import { isClientsViaError, type ErrorCode } from '../core/errors.ts'
+import type { DomainEvent } from '../events/event.ts'
 import { EmbeddedDatabase } from './embedded-database.ts'
+import { onEvent } from './embedded-event-log.ts'
 import { MIGRATIONS } from './embedded-migrations.ts'
 import { makeRepositories, type EmbeddedRepositories } from './embedded-repositories.ts'
 
@@ -16,6 +18,7 @@ export type StoreReply =
   | Readonly<{ kind: 'result'; id: number; value: unknown }>
   | Readonly<{ kind: 'failure'; id: number | null; error: WireError }>
   | Readonly<{ kind: 'problem'; error: WireError }>
+  | Readonly<{ kind: 'event'; event: DomainEvent }>
 /** Our own errors by their parts; any other error is a defect and crosses as it is. */
 export type WireError =
   | Readonly<{ kind: 'ours'; code: ErrorCode; message: string; details: Readonly<Record<string, unknown>> }>
@@ -37,6 +40,7 @@ function serve(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const database = EmbeddedDatabase.open(path)
   database.migrate(MIGRATIONS)
+  onEvent(database, (event) => reply({ kind: 'event', event }))
   const repositories = makeRepositories(database, { clock: new SystemClock(), report: (problem) => reply({ kind: 'problem', error: toWire(problem) }) })
   port.on('message', (request: StoreRequest) => {
     if (request.kind === 'close') {

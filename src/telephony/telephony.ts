@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Scope } from '../core/scope.ts'
 import { DEFAULT_LIMITS, mediaStreamRoute, type MediaStreamLimits } from './media-stream-route.ts'
 import type { MediaTokens } from './media-tokens.ts'
+import { smsWebhook, type TextHandler } from './sms-webhook.ts'
 import { TelephonyCounters, type TelephonyLogger } from './telephony-log.ts'
 import { checkedPublicBaseUrl, twilioSignature } from './twilio-signature.ts'
 import { voiceWebhook } from './voice-webhook.ts'
@@ -22,6 +23,8 @@ export type TelephonyDeps = Readonly<{
   /** The server's lifetime. */
   scope: Scope
   limits?: Partial<MediaStreamLimits>
+  /** Null: text messages are taken and nothing is made of them. */
+  texts?: TextHandler | null
 }>
 
 export type Telephony = Readonly<{
@@ -58,6 +61,9 @@ export async function registerTelephony(app: FastifyInstance, deps: TelephonyDep
     isDraining: streams.isDraining,
   }
   // In a context of its own: only the carrier posts forms, so no other route should take them.
-  await app.register(async (carrier) => voiceWebhook(carrier, webhooks))
+  await app.register(async (carrier) => {
+    await voiceWebhook(carrier, webhooks)
+    smsWebhook(carrier, { ...webhooks, texts: deps.texts ?? null })
+  })
   return { liveLegs: streams.liveLegs, counters, drain: streams.drain }
 }

@@ -176,7 +176,7 @@ function routedElsewhere(routing: Exclude<CallRouting, { kind: 'answer' }>): str
 }
 
 /** Refuses before the body means anything to anybody: 403 for a request the carrier did not sign, 400 for one that makes no sense. */
-function signed(deps: VoiceWebhookDeps): {
+export function signed(deps: Pick<VoiceWebhookDeps, 'accountSid' | 'signature' | 'counters' | 'logger'>): {
   bodyLimit: number
   preHandler: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
   errorHandler: (error: unknown, request: FastifyRequest, reply: FastifyReply) => unknown
@@ -214,11 +214,11 @@ async function orApology(deps: VoiceWebhookDeps, call: Call, answer: () => Promi
   }
 }
 
-function inTime<T>(deps: VoiceWebhookDeps, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export function inTime<T>(deps: Pick<VoiceWebhookDeps, 'clock' | 'signal'>, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   return withDeadline(deps.clock, ANSWER_WITHIN_MS, deps.signal, work)
 }
 
-function sendTwiml(reply: FastifyReply, twiml: string): FastifyReply {
+export function sendTwiml(reply: FastifyReply, twiml: string): FastifyReply {
   return reply.code(200).header('content-type', 'text/xml; charset=utf-8').header('cache-control', 'no-store').send(twiml)
 }
 
@@ -231,14 +231,14 @@ function callOf(form: WebhookForm): Call {
   }
 }
 
-function formOf(request: FastifyRequest): WebhookForm {
+export function formOf(request: FastifyRequest): WebhookForm {
   const { body } = request
   if (body === undefined || body === null) return {}
   if (typeof body !== 'object') throw new ClientsViaError('INVALID_INPUT', 'the body must be a form')
   return { ...body }
 }
 
-function idempotencyToken(request: FastifyRequest): string | null {
+export function idempotencyToken(request: FastifyRequest): string | null {
   const token = request.headers['i-twilio-idempotency-token']
   return typeof token === 'string' && token !== '' ? token.slice(0, 200) : null
 }
