@@ -206,7 +206,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       const call = await store.calls.get(companyId, callSid)
       return call === null ? null : { call, turns: await store.calls.turns(companyId, callSid) }
     },
-    stats: () => ({ worker: place.place, pid: process.pid, load: { ...load.last, overload: load.overload }, liveCalls: service.registry.liveCount, recogniser: transcriber.stats, voiceActivity: voiceActivity.stats, ...process.memoryUsage() }),
+    stats: () => ({ worker: place.place, pid: process.pid, cpu: process.cpuUsage(), load: { ...load.last, overload: load.overload }, liveCalls: service.registry.liveCount, recogniser: transcriber.stats, voiceActivity: voiceActivity.stats, ...process.memoryUsage() }),
   })
   const telephony = await registerTelephony(app, {
     clock,
