@@ -38,6 +38,7 @@ export type Config = Readonly<{
   passwordPageUrl: string | null
   demoCompanies: boolean
   sttWorkers: number
+  voiceActivity: 'silero' | 'level'
   /** What the operator pays, in US cents; null: cost is not shown. */
   rates: Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
   budget: LatencyBudget
@@ -262,6 +263,11 @@ const SCHEMA = z.object({
     default: null,
   }),
   DEMO_COMPANIES: yesOrNo().register(about, { says: 'Whether the demo companies are brought into the store at start.', example: 'false', default: 'true' }),
+  VOICE_ACTIVITY: z.enum(['silero', 'level'], { error: 'must be silero or level' }).register(about, {
+    says: 'How speech is told from noise: by a model, or by level alone, which costs half and takes street noise for speech.',
+    example: 'level',
+    default: 'silero',
+  }),
   STT_WORKERS: whole(1, 64).optional().register(about, { says: 'Recogniser threads. Without it: one less than the processors, at least one.', example: '2', default: null }),
   TURN_TARGET_MS: whole(100, 10_000).register(about, {
     says: "Target from the caller's last sound to the agent's first, in ms.",
@@ -474,6 +480,7 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     passwordPageUrl: values.PASSWORD_PAGE_URL ?? null,
     demoCompanies: values.DEMO_COMPANIES,
     // One processor is the media loop's.
+    voiceActivity: values.VOICE_ACTIVITY,
     sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),
     rates: { callMinuteCents: values.CALL_MINUTE_CENTS ?? null, modelTokenCents: values.MODEL_TOKEN_CENTS ?? null },
     engines: enginesOf(values),

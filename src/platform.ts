@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { addAdminPlane, type AdminPlane } from './admin-plane.ts'
 import { createAnswerEngines } from './answer-engines.ts'
+import { LevelOnlyVoiceActivity } from './audio/level-only-voice-activity.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { createBookingPlane } from './booking-plane.ts'
 import { CallService } from './call/call-service.ts'
@@ -85,7 +86,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const cacheDir = join(config.dataDir, 'cache')
 
   // Workers load their models while the store opens.
-  const voiceActivity = new SileroVoiceActivity(clock)
+  const voiceActivity = config.voiceActivity === 'level' ? new LevelOnlyVoiceActivity() : new SileroVoiceActivity(clock)
   const transcriber = new EmbeddedTranscriber({ clock, workers: config.sttWorkers, modelCacheDir: join(cacheDir, 'models') })
   const synthesizer = new EmbeddedSynthesizer({ clock })
   const { promise: answering, resolve: startEmbedder } = Promise.withResolvers<void>()

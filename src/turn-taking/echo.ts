@@ -38,11 +38,17 @@ export class EchoDetector {
     this.#followLoudness(loud, atMs, endMs)
     if (this.#loudSinceMs === null) return this.#settle(this.#restingVerdict())
     const voicedMs = endMs - this.#loudSinceMs
-    if (voicedMs >= SHORTEST_WINDOW_MS && endMs - this.#judgedMs >= (this.#lagSamples === null ? SEARCH_HOP_MS : HOP_MS)) {
+    if (voicedMs >= SHORTEST_WINDOW_MS && endMs - this.#judgedMs >= this.#hopMs) {
       this.#judgedMs = endMs
       this.#judge(endMs, Math.min(voicedMs, WINDOW_MS))
     }
     return this.#clean ? this.#settle('caller') : this.#verdict
+  }
+
+  /** On a clean line nothing waits for the search: it only looks whether a loudspeaker has been switched on. */
+  get #hopMs(): number {
+    if (this.#lagSamples !== null) return HOP_MS
+    return this.#clean ? CLEAN_SEARCH_HOP_MS : SEARCH_HOP_MS
   }
 
   /** What the next sound will be taken for until it was judged. */
@@ -151,6 +157,7 @@ const SHORTEST_WINDOW_MS = 100
 const HOP_MS = 100
 /** Before the lag is known verdicts rest on short windows, and must be revised soon. */
 const SEARCH_HOP_MS = 60
+const CLEAN_SEARCH_HOP_MS = 180
 /** -50 dBFS: quieter is no speech on a phone line, and no echo that could be taken for it. */
 const LOUD = (32768 * 10 ** (-50 / 20)) ** 2
 /** -35 dBFS of agent: its echo at the usual -6 to -15 dB would be loud. */
@@ -231,24 +238,39 @@ function chanceOver(length: number): number {
 
 /** Largest absolute normalised correlation of `heard` with `sent`, which ends at the same moment and begins earlier. Lag in slow samples. */
 function bestLag(heard: Float32Array, sent: Float32Array): { correlation: number; lag: number } {
+  const { length } = heard
   let heardEnergy = 0
-  for (const sample of heard) heardEnergy += sample * sample
-  let best = { correlation: 0, lag: 0 }
-  const lags = sent.length - heard.length
+  for (let i = 0; i < length; i += 1) heardEnergy += (heard[i] as number) ** 2
+  let bestLag = 0
+  let best = 0
+  const lags = sent.length - length
+  // The window slides by one sample a lag: its energy gains one square and loses one.
+  let energy = 0
+  for (let i = lags; i < sent.length; i += 1) energy += (sent[i] as number) ** 2
   for (let lag = 0; lag <= lags; lag += 1) {
     const offset = lags - lag
-    let cross = 0
-    let energy = 0
-    for (let i = 0; i < heard.length; i += 1) {
-      const reference = sent[offset + i] as number
-      cross += (heard[i] as number) * reference
-      energy += reference * reference
+    if (lag > 0) energy += (sent[offset] as number) ** 2 - (sent[offset + length] as number) ** 2
+    if (energy <= 0 || heardEnergy === 0) continue
+    // Four sums side by side: one alone waits for itself at every step.
+    let a = 0
+    let b = 0
+    let c = 0
+    let d = 0
+    let i = 0
+    for (; i + 3 < length; i += 4) {
+      a += (heard[i] as number) * (sent[offset + i] as number)
+      b += (heard[i + 1] as number) * (sent[offset + i + 1] as number)
+      c += (heard[i + 2] as number) * (sent[offset + i + 2] as number)
+      d += (heard[i + 3] as number) * (sent[offset + i + 3] as number)
     }
-    if (energy === 0 || heardEnergy === 0) continue
-    const correlation = Math.abs(cross) / Math.sqrt(energy * heardEnergy)
-    if (correlation > best.correlation) best = { correlation, lag }
+    for (; i < length; i += 1) a += (heard[i] as number) * (sent[offset + i] as number)
+    const cross = a + b + c + d
+    const share = (cross * cross) / energy
+    if (share <= best) continue
+    best = share
+    bestLag = lag
   }
-  return best
+  return { correlation: heardEnergy === 0 ? 0 : Math.sqrt(best / heardEnergy), lag: bestLag }
 }
 
 /** Levinson-Durbin for a symmetric Toeplitz matrix with first row `auto` and right-hand side `cross`. */
