@@ -2,6 +2,7 @@ import type { Breaker } from '../core/breaker.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
 import { ScopeEnded, type Scope } from '../core/scope.ts'
+import { isLive } from '../forms/form-state.ts'
 import type { Company } from '../tenancy/company.ts'
 import { standsAlone, type AnswerCache } from './answer-cache.ts'
 import type { Answer, Conclusion, Turn } from './answer-step.ts'
@@ -11,8 +12,9 @@ import { orAborted } from './embedder.ts'
 import { hedged } from './hedge.ts'
 import type { ModelAnswer } from './model-engine.ts'
 import type { ModelMeter } from './model-meter.ts'
+import { bookByForm } from './model-booking.ts'
 import { ModelStream, unavailable } from './model-stream.ts'
-import { bookByPerson, judgeToolCall, toolsFor, type BeginBooking, type ToolOutcome } from './model-tools.ts'
+import { judgeToolCall, toolsFor, type BeginBooking, type ToolOutcome } from './model-tools.ts'
 import type { ModelPrompt, PromptLibrary } from './prompts.ts'
 import { factsOf } from './quality.ts'
 import type { SpeculationPolicy } from './speculation-policy.ts'
@@ -96,7 +98,8 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
   const finish = question.stages.start('response')
   const isAnswered = local !== null && local.intent !== 'clarify'
   const leftMs = Math.max(0, Math.min(budgetMs, question.firstPartBy - clock.now() - RESERVE_MS)) + (isAnswered ? 0 : BRIDGED_MS)
-  const tools = toolsFor(turn)
+  // A form has its own ways to a person, a message and an end.
+  const tools = isLive(question.dialogue.form ?? null) ? [] : toolsFor(turn)
   const prompt = promptOf(deps.prompts, turn, entryIds, tools.map((tool) => tool.name))
   const rules = { turn, prompt, facts: factsOf(question.context, turn.scope) }
   const attempt = (model: ModelAnswer, afterMs: number) => ({
@@ -135,19 +138,22 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
   if (Object.keys(failures).length > 0) turn.trace('model', { failed: failures })
   if (won === null) return null
   turn.trace('model', { model: won.name, prompt: prompt.id })
+  // Whoever reads an answer may leave the rest unread: it ends with the turn at the latest.
+  signal.addEventListener('abort', () => won.scope.end(signal.reason), { once: true })
   const entryId = entryIds[0] ?? null
   const texts = won.value.first === null ? [] : [won.value.first]
   const end: { conclusion: Conclusion | null } = { conclusion: null }
-  return {
-    source: 'model',
-    intent: 'model',
-    entryId,
-    confidence: 0.5,
-    texts,
-    more: goOn(deps, turn, won.value, won.scope, texts, entryIds, meaning, signal, end),
-    conclusion: () => end.conclusion,
-    dialogue: { topicEntryId: entryId },
-  }
+  const more = goOn(deps, turn, won.value, won.scope, texts, entryIds, meaning, signal, end)
+  const answer = { source: 'model', intent: 'model', entryId, confidence: 0.5, dialogue: { topicEntryId: entryId } } as const
+  // In a form the next question follows: the answer is short, and said before it.
+  if (isLive(question.dialogue.form ?? null)) return { ...answer, texts: [...texts, ...(await allOf(more))] }
+  return { ...answer, texts, more, conclusion: () => end.conclusion }
+}
+
+async function allOf(sentences: AsyncIterable<string>): Promise<string[]> {
+  const all: string[] = []
+  for await (const sentence of sentences) all.push(sentence)
+  return all
 }
 
 type Begun = Readonly<{ model: ModelAnswer; stream: ModelStream; first: string | null }>
@@ -218,7 +224,7 @@ function judge(deps: ModelDeps, turn: Turn, stream: ModelStream): ToolOutcome | 
   const known = JUDGED.get(stream)
   if (known !== undefined) return known
   const { call } = stream
-  const outcome = call === null ? null : judgeToolCall(turn, call.name, call.argumentsJson, deps.beginBooking ?? bookByPerson)
+  const outcome = call === null ? null : judgeToolCall(turn, call.name, call.argumentsJson, deps.beginBooking ?? bookByForm)
   if (outcome !== null) turn.trace('tool', { asked: call?.name ?? '', came: outcome.intent })
   JUDGED.set(stream, outcome)
   return outcome

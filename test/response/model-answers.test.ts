@@ -150,7 +150,12 @@ t.test('T19 what a model wants done is judged by the caller\'s words and the com
   const unfinished = await said(UNKNOWN_QUESTION, call('hang-up', {}))
   t.equal(unfinished.action, null)
   t.equal(unfinished.said, LINES.anythingElse)
-  t.match((await said('we would all like the lasagna visit', call('book', { service: 'no-such' }))).source, 'unknown')
+  t.match((await said('we would all like the lasagna oven seen to', call('book', { service: 'no-such' }))).source, 'unknown')
+  const [service] = hvac.company.services
+  const booking = await said('we would all like the lasagna oven seen to', call('book', { service: service?.id }))
+  t.equal(booking.action, null)
+  t.match(booking.dialogue.form, { phase: 'collecting' }, "an appointment begins with the form's own questions")
+  t.ok(booking.said.includes('?'), booking.said)
   const bare = contextOf({ ...hvac, agent: { ...hvac.agent, engines: { ...hvac.agent.engines, tools: ['send-message'] } } })
   t.equal((await said('connect the lasagna people', call('transfer', { to: listed.id }), {}, bare)).action, null, 'a tool the agent may not use is not used')
   const clock = new VirtualClock()
@@ -185,6 +190,20 @@ t.test('a message is left once the turn is the agent\'s, in the caller\'s name a
   const honest = await world(clock, { answer: new FakeModel(clock, () => [message(null)]) }).ask(UNKNOWN_QUESTION, { effects: failing })
   t.notMatch(honest.said, LINES.messageTaken)
   t.match(honest.action, { kind: 'voicemail' }, 'what could not be noted can be spoken')
+})
+
+t.test('in the middle of a form a model answers what was asked beside it, whole, and the form goes on', async (t) => {
+  const clock = new VirtualClock()
+  const model = new FakeModel(clock, () => ['We do not cook. ', 'We heat and cool.'], { delayMs: 100 })
+  const { ask } = world(clock, { answer: model })
+  const opened = await ask("I'd like to book a visit for a tune up")
+  t.match(opened.dialogue.form, { phase: 'collecting' })
+  const between = await ask('what is the best recipe for lasagna?', { dialogue: opened.dialogue })
+  t.match(between.said, /We do not cook. We heat and cool. .*\?$/)
+  t.match(between.dialogue.form, { phase: 'collecting' })
+  t.same(model.asked.at(-1)?.tools, [], 'a form has its own ways to a person and an end')
+  t.equal(model.open, 0)
+  t.equal(clock.pendingTimers, 0)
 })
 
 t.test('no deed is done before its turn is committed, however starts, retractions and commits follow each other', async (t) => {
