@@ -42,6 +42,8 @@ export type Config = Readonly<{
   /** What the operator pays, in US cents; null: cost is not shown. */
   rates: Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
   budget: LatencyBudget
+  /** Whether replies are begun before the end of a turn is certain. */
+  earlyReplies: boolean
   engines: EngineConfig
   admin: AdminConfig
   settings: readonly Setting[]
@@ -286,6 +288,11 @@ const SCHEMA = z.object({
   TURN_PERSONALITY_MS: stageMs('personality', 20),
   TURN_SYNTHESIS_MS: stageMs('synthesis', 400),
   TURN_PLAYOUT_MS: stageMs('playout', 60),
+  TURN_EARLY_REPLIES: yesOrNo().register(about, {
+    says: 'Whether a reply is begun while the caller may still go on. It hides most of the wait; a model that costs money is asked in vain now and then.',
+    example: 'false',
+    default: 'true',
+  }),
   CALL_MINUTE_CENTS: cents().register(about, { says: 'What a minute of a call costs you, in US cents, for the usage page.', example: '0.85', default: null }),
   MODEL_TOKEN_CENTS: cents().register(about, { says: 'What a token of the language model costs you, in US cents.', example: '0.0002', default: null }),
   STT_ENGINE: engineOf('embedded', 'deepgram').register(about, {
@@ -483,6 +490,7 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     voiceActivity: values.VOICE_ACTIVITY,
     sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),
     rates: { callMinuteCents: values.CALL_MINUTE_CENTS ?? null, modelTokenCents: values.MODEL_TOKEN_CENTS ?? null },
+    earlyReplies: values.TURN_EARLY_REPLIES,
     engines: enginesOf(values),
     admin: {
       jwtKeys: secretOrNull(values.JWT_KEYS),

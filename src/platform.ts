@@ -193,6 +193,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       voice: voiceOf,
       budget: config.budget,
       effects: booking.effects,
+      earlyReplies: config.earlyReplies,
     },
   })
   metrics.watchTranscriptionQueue(() => transcriber.stats.queued)

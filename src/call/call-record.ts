@@ -51,7 +51,8 @@ export type TurnRecord = Readonly<{
   work: readonly Readonly<{ stage: StageName; ms: number; outcome: StageOutcome }>[]
   budgetExceededByMs: number
   stalled: boolean
-  speculation: Readonly<{ started: number; wasted: number; used: boolean }>
+  /** Replies begun before the turn was committed. `aheadMs`: how long before it the one that was used had begun. */
+  speculation: Readonly<{ started: number; wasted: number; used: boolean; aheadMs?: number }>
   endpoint: Readonly<{ rule: string; score: number; waitMs: number; lastVoicedMs: number }> | null
   interruption: Readonly<{ atMs: number; heardMs: number; rule: string }> | null
   trace: readonly Readonly<{ step: string; detail: Readonly<Record<string, unknown>> }>[]

@@ -56,6 +56,8 @@ export type ConversationDeps = Readonly<{
   lines: (context: CompanyContext) => Readonly<{ stall: readonly SpeakableText[]; apology: SpeakableText }>
   voice: (context: CompanyContext) => CompanyVoice
   budget: LatencyBudget
+  /** False: no reply is begun before its turn is committed. */
+  earlyReplies?: boolean
   /** Called as each turn ends; must not throw. */
   onTurn: (companyId: string, callSid: string, turn: TurnRecord) => void
   onLearning: (companyId: string, callSid: string, turn: number, learning: LearningRecord) => void
@@ -95,7 +97,7 @@ export type Recorder = CallRecorder | null
 type PendingInput = TurnInput | Promise<TurnInput>
 type Commit = Extract<TurnDecision, { kind: 'commit' }>
 type Words = Readonly<{ text: string; reading: Reading | null }>
-type Speculation = Words & { readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder; readonly commit: () => void }
+type Speculation = Words & { readonly reply: Reply; readonly scope: Scope; readonly stages: StageRecorder; readonly commit: () => void; readonly startedAt: Instant }
 /** Words that are still being recognised; settles once, with nothing when they are not coming. */
 type AwaitedWords = { readonly utterance: number; readonly lastVoicedMs: number; readonly settle: (words: Words) => void; readonly scope: Scope }
 type ActiveTurn = { readonly log: TurnLog; readonly reply: Reply; readonly scope: Scope }
@@ -336,7 +338,7 @@ export class Conversation {
   }
 
   #speculate(text: string, score: number): void {
-    if (this.#active !== null) return
+    if (this.#active !== null || this.#deps.earlyReplies === false) return
     const input = this.#inputFor({ text, reading: this.#ear.heard.text === text ? this.#ear.heard.reading : null })
     if (input.kind !== 'speech') return
     if (this.#speculation !== null) {
@@ -349,7 +351,7 @@ export class Conversation {
     const { promise: committed, resolve: commit } = Promise.withResolvers<void>()
     const reply = this.#prepare(input, scope, stages, dueBy, this.#turnCount, () => undefined, { score, committed })
     this.#speculationsStarted += 1
-    this.#speculation = { text: input.text, reading: input.reading ?? null, reply, scope, stages, commit }
+    this.#speculation = { text: input.text, reading: input.reading ?? null, reply, scope, stages, commit, startedAt: this.#deps.clock.now() }
   }
 
   #abandonSpeculation(): void {
@@ -476,7 +478,7 @@ export class Conversation {
       // A turn whose words were late was committed when the detector said so; the wait for words is a stage of its own.
       committedAt: commit === null ? now : latest(lastVoicedAt, this.#leg.instantOf(commit.atMs)),
       commit,
-      speculation: { started: this.#speculationsStarted, wasted: this.#speculationsWasted, used },
+      speculation: { started: this.#speculationsStarted, wasted: this.#speculationsWasted, used, ...(used ? { aheadMs: now - speculation.startedAt } : {}) },
     })
     this.#speculationsStarted = 0
     this.#speculationsWasted = 0

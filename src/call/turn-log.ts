@@ -22,7 +22,7 @@ export class TurnLog {
   readonly lastVoicedAt: Instant
   readonly committedAt: Instant
   readonly commit: Commit | null
-  readonly speculation: Readonly<{ started: number; wasted: number; used: boolean }>
+  readonly speculation: TurnRecord['speculation']
   interruption: TurnRecord['interruption'] = null
 
   constructor(facts: {
@@ -34,7 +34,7 @@ export class TurnLog {
     lastVoicedAt: Instant
     committedAt: Instant
     commit: Commit | null
-    speculation: Readonly<{ started: number; wasted: number; used: boolean }>
+    speculation: TurnRecord['speculation']
   }) {
     this.turn = facts.turn
     this.#input = facts.input

@@ -70,7 +70,7 @@ export class ModelStream {
   }
 
   async *#read(pieces: ReturnType<ModelAnswer['answer']>): AsyncGenerator<string, void, undefined> {
-    const cutter = new SentenceCutter()
+    const cutter = new SentenceCutter({ atOnce: true })
     const { canary } = this.#rules.prompt
     let seen = ''
     for await (const piece of pieces) {

@@ -13,9 +13,18 @@ const ABBREVIATION = /(?:^|[\s(])(?:dr|mr|mrs|ms|prof|sr|jr|st|ave|blvd|rd|apt|s
 const CLOCK = /(?:^|[\s\d])[ap]\.m\.$/i
 
 export class SentenceCutter {
+  readonly #marks: RegExp
   #pending = ''
 
-  /** Sentences that are certainly over. A mark at the very end is not: ".95" may follow. */
+  /**
+   * `atOnce`: a mark behind a plain word ends the sentence though nothing has followed it yet. For tokens, which come 15 to 50 ms apart:
+   * a caller waits in silence for the next one.
+   */
+  constructor(options: Readonly<{ atOnce: boolean }> = { atOnce: false }) {
+    this.#marks = options.atOnce ? /[.!?]+["')\]]*(?=\s)|(?<=[a-z]{3})[.!?]$|\n+/g : /[.!?]+["')\]]*(?=\s)|\n+/g
+  }
+
+  /** Sentences that are certainly over. A mark at the very end is not, unless it was asked for: ".95" may follow. */
   push(text: string): string[] {
     this.#pending += text
     const found: string[] = []
@@ -37,7 +46,7 @@ export class SentenceCutter {
 
   #sentenceEnd(): number | null {
     const text = this.#pending
-    for (const match of text.matchAll(/[.!?]+["')\]]*(?=\s)|\n+/g)) {
+    for (const match of text.matchAll(this.#marks)) {
       const end = match.index + match[0].length
       if (end > MAX_SENTENCE_CHARS) break
       if (match[0].startsWith('\n')) {

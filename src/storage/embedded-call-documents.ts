@@ -34,7 +34,7 @@ export const turnRecordSchema = z.looseObject({
   work: z.array(z.object({ stage, ms: milliseconds, outcome: z.enum(['done', 'cut-off', 'failed', 'skipped']) })),
   budgetExceededByMs: milliseconds,
   stalled: z.boolean(),
-  speculation: z.object({ started: z.number(), wasted: z.number(), used: z.boolean() }),
+  speculation: z.object({ started: z.number(), wasted: z.number(), used: z.boolean(), aheadMs: z.number().exactOptional() }),
   endpoint: z.object({ rule: z.string(), score: z.number(), waitMs: milliseconds, lastVoicedMs: milliseconds }).nullable(),
   interruption: z.object({ atMs: milliseconds, heardMs: milliseconds, rule: z.string() }).nullable(),
   trace: z.array(z.object({ step: z.string(), detail: z.record(z.string(), z.unknown()) })),

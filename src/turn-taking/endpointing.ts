@@ -27,9 +27,11 @@ export function createTurnDetector(options: TurnDetectorOptions): TurnDetector {
 const PAUSE_MS = 100
 /** This much speech ends a pause. */
 const RESUME_MS = 60
-/** A pause worth preparing a reply for, when the words allow it; a complete sentence is prepared for at once. */
-const SPECULATE_AFTER_MS = 250
+/** A pause worth preparing a reply for, when the words allow it; a complete sentence is prepared for at once. Sooner, and stops between words count. */
+const SPECULATE_AFTER_MS = 150
 const SPECULATE_ABOVE = -0.5
+/** A pause this long is an end more often than not, whatever the words look like. */
+const SPECULATE_ANYTHING_AFTER_MS = 600
 /** A commit waits this long at most for a sound to turn out to be speech or none. */
 const STIRRING_GRACE_MS = 100
 /** From the burst of a stop consonant to the voice after it, in slow speech; short enough not to be missed where it was a click. */
@@ -113,7 +115,9 @@ class FusedTurnDetector implements TurnDetector {
         const plan = this.#plan()
         const dueMs = this.#lastVoicedMs + plan.waitMs
         const prepareMs = this.#lastVoicedMs + SPECULATE_AFTER_MS
-        return prepareMs > this.#nowMs && this.#mayPrepare(plan) ? Math.min(dueMs, prepareMs) : dueMs
+        if (prepareMs > this.#nowMs && this.#mayPrepare(plan, SPECULATE_AFTER_MS)) return Math.min(dueMs, prepareMs)
+        const anywayMs = this.#lastVoicedMs + SPECULATE_ANYTHING_AFTER_MS
+        return anywayMs > this.#nowMs && this.#mayPrepare(plan, SPECULATE_ANYTHING_AFTER_MS) ? Math.min(dueMs, anywayMs) : dueMs
       }
     }
   }
@@ -204,7 +208,7 @@ class FusedTurnDetector implements TurnDetector {
     }
     const text = this.#transcript?.text ?? ''
     if (this.#speculatedText !== null && !sameWords(this.#speculatedText, text)) this.#retract('text-changed', decisions)
-    if (this.#mayPrepare(plan) && (silenceMs >= SPECULATE_AFTER_MS || plan.complete)) this.#speculate(plan, decisions)
+    if (this.#mayPrepare(plan, silenceMs) && (silenceMs >= SPECULATE_AFTER_MS || plan.complete)) this.#speculate(plan, decisions)
   }
 
   #finish(plan: WaitPlan, silenceMs: number, decisions: TurnDecision[]): void {
@@ -238,8 +242,9 @@ class FusedTurnDetector implements TurnDetector {
     return this.#voicedMs < BLIP_MS ? 'blip' : null
   }
 
-  #mayPrepare(plan: WaitPlan): boolean {
-    return this.#speculatedText === null && plan.fresh && plan.score > SPECULATE_ABOVE && hasWords(this.#transcript?.text ?? '')
+  #mayPrepare(plan: WaitPlan, silenceMs: number): boolean {
+    const isLikely = plan.score > SPECULATE_ABOVE || silenceMs >= SPECULATE_ANYTHING_AFTER_MS
+    return this.#speculatedText === null && plan.fresh && isLikely && hasWords(this.#transcript?.text ?? '')
   }
 
   #speculate(plan: WaitPlan, decisions: TurnDecision[]): void {
@@ -301,7 +306,7 @@ class FusedTurnDetector implements TurnDetector {
         return
       case 'eager-end': {
         const plan = this.#plan()
-        if (this.#phase === 'pause' && this.#mayPrepare(plan)) this.#speculate({ ...plan, rule: 'vendor-eager-end' }, decisions)
+        if (this.#phase === 'pause' && this.#mayPrepare(plan, this.#nowMs - this.#lastVoicedMs)) this.#speculate({ ...plan, rule: 'vendor-eager-end' }, decisions)
       }
     }
   }

@@ -1,5 +1,5 @@
 /**
- * End of turn on recordings: `node test/bench/turns.ts [speech folder] [--verbose]`.
+ * End of turn on recordings: `node test/bench/turns.ts [speech folder] [--verbose] [--text-lag=150]`.
  * Real levels, real Silero, the embedded recogniser's text 150 ms after each pause was noticed, the real detector.
  * A pause of 100 ms or more inside a turn is cut when a commit falls into it; dead air is the time from the reference end of speech
  * (level, 10 ms steps) to the commit. At the end, on lines of three noise levels: where the last commit put the end of speech, against
@@ -10,13 +10,14 @@ import { join } from 'node:path'
 import { OPEN_EXPECTATION, type Expectation } from '../../src/core/expectation.ts'
 import { callerSpans } from '../../src/load/ears.ts'
 import { CALLER_SPEECH_DB, lineNoise, overMulaw, seedOf, speechLevelDb } from '../../src/load/telephone-line.ts'
+import { SpeculationPolicy } from '../../src/response/speculation-policy.ts'
 import { createTurnDetector } from '../../src/turn-taking/endpointing.ts'
 import { TURN_PRESETS, type SpeechSignal, type TurnDecision, type TurnPreset } from '../../src/turn-taking/turn-detector.ts'
 import { clipOf, FRAME_MS, lineSamples, loadClip, mean, quantile, recognise, referenceSegments, speechFolder, wavs, WINDOW_MS, type Clip, type Segment } from './recorded-speech.ts'
 
 /** Silero's answer is this late (a batch, a hop between threads), the text this late after the pause was noticed. */
 const VOICE_LAG_MS = 20
-const TEXT_LAG_MS = 150
+const TEXT_LAG_MS = Number(/^--text-lag=(\d+)$/.exec(process.argv.at(-1) ?? '')?.[1] ?? 150)
 const TAIL_MS = 3000
 const LATEST_REPLY_MS = 2500
 const NO_TEXT_DUE = { dueMs: Infinity, lastVoicedMs: 0 }
@@ -78,6 +79,52 @@ async function decisionsFor(clip: Clip, preset: TurnPreset, expectation: Expecta
   }
   return all
 }
+
+/** A model and a voice as latencies are quoted with: the first token, each further one, how many a reply has, and a short first sentence until it sounds. */
+const MODEL = { firstTokenMs: 250, tokenMs: 15, replyTokens: 24, firstSentenceMs: 225 } as const
+type Guesses = { waitMs: number; hiddenMs: number; turns: number; covered: number; starts: number; aborted: number; usedTokens: number; wastedTokens: number }
+const guesses: Guesses = { waitMs: 0, hiddenMs: 0, turns: 0, covered: 0, starts: 0, aborted: 0, usedTokens: 0, wastedTokens: 0 }
+
+const tokensBy = (fromMs: number, atMs: number): number => Math.min(MODEL.replyTokens, Math.max(0, Math.floor((atMs - fromMs - MODEL.firstTokenMs) / MODEL.tokenMs) + 1))
+
+/**
+ * What early starts gain, and what they generate beyond what starts at the commit would have: tokens by the moment of the abort. A commit
+ * that the caller talks over before the reply is heard would have been in vain either way; only its head start is extra.
+ */
+function guess(total: Guesses, policy: SpeculationPolicy, decisions: readonly TurnDecision[]): void {
+  let startedAtMs: number | null = null
+  const waste = (tokens: number): void => {
+    total.aborted += 1
+    total.wastedTokens += tokens
+    policy.settled(tokens, true)
+  }
+  for (const [index, decision] of decisions.entries()) {
+    if (decision.kind === 'speculate' && policy.mayStart(decision.score)) {
+      startedAtMs = decision.atMs
+      total.starts += 1
+    } else if (decision.kind === 'retract' && startedAtMs !== null) {
+      waste(tokensBy(startedAtMs, decision.atMs))
+      startedAtMs = null
+    } else if (decision.kind === 'commit') {
+      const from = startedAtMs ?? decision.atMs
+      startedAtMs = null
+      const audibleAtMs = Math.max(decision.atMs, from + MODEL.firstTokenMs + MODEL.firstSentenceMs)
+      const voided = decisions.slice(index + 1).find((later) => later.kind === 'retract' || later.kind === 'commit')
+      if (voided?.kind === 'retract' && voided.atMs < audibleAtMs) {
+        if (from < decision.atMs) waste(tokensBy(from, voided.atMs) - tokensBy(decision.atMs, voided.atMs))
+        continue
+      }
+      total.turns += 1
+      total.waitMs += decision.waitMs
+      total.hiddenMs += decision.atMs - from
+      if (from < decision.atMs) total.covered += 1
+      total.usedTokens += MODEL.replyTokens
+      policy.settled(MODEL.replyTokens, false)
+    }
+  }
+}
+
+const policy = new SpeculationPolicy()
 
 function tally(): Tally {
   return { pauseMs: [], pauses: 0, cuts: 0, falsePauseCuts: 0, turns: 0, cutTurns: 0, deadAirMs: [], missed: 0 }
@@ -183,7 +230,9 @@ async function twoChannelCall(role: 'caller' | 'agent', preset: TurnPreset): Pro
       .filter((own) => own.length > 0),
   }
   const result = tally()
-  score(result, reference, await decisionsFor(clip, preset, OPEN_EXPECTATION, agents), clip)
+  const decisions = await decisionsFor(clip, preset, OPEN_EXPECTATION, agents)
+  if (preset === 'balanced') guess(guesses, policy, decisions)
+  score(result, reference, decisions, clip)
   return result
 }
 
@@ -193,7 +242,9 @@ async function singleTurns(paths: readonly string[], preset: TurnPreset, expecta
     const clip = await loadClip(path, TAIL_MS)
     const segments = referenceSegments(clip.samples)
     if (segments.length === 0) continue
-    score(result, { turns: [segments] }, await decisionsFor(clip, preset, expectation, []), clip)
+    const decisions = await decisionsFor(clip, preset, expectation, [])
+    if (preset === 'balanced' && expectation.kind === 'open') guess(guesses, policy, decisions)
+    score(result, { turns: [segments] }, decisions, clip)
   }
   return result
 }
@@ -272,6 +323,11 @@ for (const preset of TURN_PRESETS) {
 }
 console.log(row('ten digits expected', await singleTurns(wavs(join(folder, 'fsdd_phone')), 'balanced', { kind: 'digits', counts: [10] })))
 console.log(row('questions', await singleTurns(ofKind('question'), 'balanced', OPEN_EXPECTATION)))
+const share = (part: number, whole: number): string => `${((100 * part) / Math.max(1, whole)).toFixed(0)} %`
+console.log(
+  `early starts of a paid model, balanced: hide ${share(guesses.hiddenMs, guesses.waitMs)} of the wait for the end of the turn (${share(guesses.covered, guesses.turns)} of ${guesses.turns} turns covered) | ${guesses.starts} starts, ${guesses.aborted} aborted, ` +
+    `${share(guesses.wastedTokens, guesses.usedTokens)} extra generated tokens (first token ${MODEL.firstTokenMs} ms, then ${MODEL.tokenMs} ms a token, ${MODEL.replyTokens} tokens a reply)`,
+)
 await singleWords()
 await noise()
 for (const snrDb of [40, 25, 15]) {

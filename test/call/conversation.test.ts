@@ -35,7 +35,7 @@ t.test('a caller is greeted at once and gets an answer within the budget', async
   const turn = call.turns()[1]
   t.equal(turn?.heard, 'What are your hours?')
   t.equal(turn?.delivered, ANSWER)
-  t.same(turn?.speculation, { started: 1, wasted: 0, used: true }, 'prepared during the pause')
+  t.same(turn?.speculation, { started: 1, wasted: 0, used: true, aheadMs: 80 }, 'prepared during the pause')
   const sum = turn?.stages.reduce((total, stage) => total + stage.ms, 0) ?? 0
   t.ok(Math.abs(sum - (turn?.gapMs ?? 0)) < 1, 'the stages add up to the gap')
   t.ok(Math.abs((turn?.gapMs ?? 0) - (answeredAt - spokeUntil)) <= 40, 'and the gap is what the caller heard')
