@@ -51,9 +51,9 @@ export function inGroups(digits: string): string {
   return groups.map((group) => [...group].map((digit) => DIGIT_NAMES[Number(digit)] ?? digit).join(' ')).join(', ')
 }
 
-/** An ISO day as "March 3, 1984"; a caller's wish stands as it is. */
+/** An ISO day as "March 3, 1984"; a caller's wish as it was said, without the day that it came to. */
 function sayDate(value: string): string {
-  if (!/^\d{4}-\d\d-\d\d$/.test(value)) return value
+  if (!/^\d{4}-\d\d-\d\d$/.test(value)) return value.replace(/ \([^)]*\)$/, '')
   return new Intl.DateTimeFormat('en-US', { dateStyle: 'long', timeZone: 'UTC' }).format(new Date(`${value}T00:00:00Z`))
 }
 
@@ -92,8 +92,17 @@ export function plainReadBack(form: Form, state: FormState): string {
   return `That is ${parts.join(', ')}.`
 }
 
-/** "Tomorrow between eight and ten, or between ten and noon." */
+/** "I have tomorrow between 8 and 10, or between 10 and noon." A day is said once. */
 export function offerLine(said: readonly string[]): string {
   if (said.length === 1) return `I have ${said[0]}. Does that work?`
-  return `I have ${said.slice(0, -1).join(', ')}, or ${said.at(-1)}. ${FORM_LINES.which}`
+  const times = said.map((time, index) => {
+    const [day, rest] = dayAndTime(time)
+    return index > 0 && dayAndTime(said[index - 1] as string)[0] === day ? rest : time
+  })
+  return `I have ${times.slice(0, -1).join(', ')}, or ${times.at(-1)}. ${FORM_LINES.which}`
+}
+
+function dayAndTime(said: string): readonly [string, string] {
+  const at = said.search(/\b(?:between|at) /)
+  return at < 0 ? [said, said] : [said.slice(0, at), said.slice(at)]
 }

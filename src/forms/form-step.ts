@@ -228,22 +228,32 @@ function fillsOf(context: FormContext, state: FormState, said: Said, askedId: st
   // Aligning words with a whole form takes tens of milliseconds: only for an answer that the plain readers do not see.
   const reading = said.reading ?? (wanted || said.text === '' ? null : context.readText(expectationOf(context, state), said.text, 'text'))
   const read = reading === null ? [] : readFills(context, state, reading)
-  // A reading that has its doubts yields to words that were there as they are.
-  const sure = read.filter((fill) => !fill.doubtful || !found.some((other) => other.slotId === fill.slotId))
+  // A reading that has its doubts, or has left words out, yields to words that were there as they are.
+  const sure = read.filter((fill) => !found.some((other) => other.slotId === fill.slotId && (fill.doubtful || saysMore(other.spoken, fill.spoken))))
   return [...sure, ...found.filter((fill) => !sure.some((other) => other.slotId === fill.slotId))]
+}
+
+function saysMore(words: string, than: string): boolean {
+  return words.length > than.length && words.toLowerCase().includes(than.toLowerCase())
 }
 
 function readFills(context: FormContext, state: FormState, reading: Reading): (SlotFill & { doubtful: boolean })[] {
   if (reading.verdict === 'outside') return []
   return reading.slots.flatMap((read) => {
     const slot = slotOf(context.form, read.slotId === ANSWER_SLOT ? (state.asked?.how === 'spell' ? state.asked.slotId : null) : read.slotId)
-    if (slot === null) return []
+    // A grammar takes any words for a name; the readers of names are stricter.
+    if (slot === null || (slot.type === 'name' && read.slotId !== ANSWER_SLOT && !isNameOnly(reading, read.value))) return []
     const said = slot.type !== 'date' ? read.value : isVisitTime(context.form, slot) ? (whenRead(context, state, slot, read.value)?.value ?? '') : (calendarDate(read.value, context.today) ?? '')
     const value = acceptedValue(slot, said)
     if (value === null) return []
     const doubtful = reading.verdict === 'read-back' && reading.doubtful?.slotId === read.slotId
     return [{ slotId: slot.id, value, spoken: slot.type !== 'date' ? read.spoken : isVisitTime(context.form, slot) ? (whenRead(context, state, slot, read.value)?.spoken ?? read.value) : read.value, confidence: read.confidence, doubtful }]
   })
+}
+
+/** The name, and at most a way to say that it is one: "my name is", "it's". */
+function isNameOnly(reading: Reading, name: string): boolean {
+  return reading.source === 'audio' && reading.text.split(' ').length <= name.split(' ').length + 3
 }
 
 /** "In the afternoon" alone goes with the day that was talked of before. */

@@ -1,5 +1,6 @@
 import type { CallMeasures, StepMeasures } from './call-measures.ts'
 import { LONGEST_SILENCE_MS, type StepExpectation } from './call-script.ts'
+import { outcomeProblems } from './outcome-judgement.ts'
 import type { CallEvidence, StepEvidence } from './simulated-caller.ts'
 import type { ServerCall, ServerTurn } from './turn-records.ts'
 
@@ -8,7 +9,7 @@ const RESUMES_WITHIN_MS = 1000
 /** The server dates a turn on its own clock; the answer to a step is looked for this much earlier. */
 const TURN_EARLY_MS = 400
 
-export type FailureKind = 'protocol' | 'greeting' | 'answer' | 'silence' | 'interruption' | 'cut-in' | 'stale-frames' | 'words' | 'end'
+export type FailureKind = 'protocol' | 'greeting' | 'outcome' | 'answer' | 'silence' | 'interruption' | 'cut-in' | 'stale-frames' | 'words' | 'end'
 
 /** One expectation that was not met, as a sentence. `step` is null for the call as a whole. */
 export type Failure = Readonly<{ kind: FailureKind; step: number | null; what: string }>
@@ -55,6 +56,11 @@ export function judgeCall(evidence: CallEvidence, measures: CallMeasures, record
   const unplayed = script.steps.filter((step) => step.do !== 'hang-up').length - saidSteps.length
   if (unplayed > 0) failures.push({ kind: 'end', step: null, what: `the call was over with ${unplayed} step(s) of the script still to come` })
   failures.push(...endFailures(evidence))
+  if (script.outcome !== undefined) {
+    const made = records?.made
+    if (made === undefined) unjudged += 1
+    else failures.push(...outcomeProblems(script.outcome, made).map((what) => ({ kind: 'outcome' as const, step: null, what })))
+  }
   const { recording, arrivals: _arrivals, ...facts } = evidence
   return { evidence: { ...facts, durationMs: recording.durationMs }, measures, records, failures, unjudged }
 }

@@ -78,6 +78,31 @@ const press = z.strictObject({ do: z.literal('press'), digits: z.string().regex(
 const staySilent = z.strictObject({ do: z.literal('stay-silent'), durationMs: milliseconds, when, expect: expectation.prefault({ agent: 'stays-silent' }) })
 const hangUp = z.strictObject({ do: z.literal('hang-up'), when })
 
+/** What a call must have left at the company, and nothing else; judged by the server's own data. */
+const outcome = z.strictObject({
+  appointments: z
+    .array(
+      z.strictObject({
+        status: z.enum(['requested', 'held', 'confirmed', 'cancelled']).default('confirmed'),
+        serviceId: z.string().min(1),
+        /** In the company's time zone: which weekdays and hours the visit may begin at. */
+        weekdays: z.array(z.enum(['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'])).min(1),
+        from: z.string().regex(/^\d\d:\d\d$/),
+        before: z.string().regex(/^\d\d:\d\d$/),
+        timeZone: z.string().min(1),
+        name: pattern.optional(),
+        phone: z.string().regex(/^\+\d+$/).optional(),
+        address: pattern.optional(),
+      }),
+    )
+    .max(3)
+    .default([]),
+  leads: z
+    .array(z.strictObject({ kind: z.enum(['order', 'callback', 'unfinished', 'message']), slots: z.record(z.string(), pattern).default({}) }))
+    .max(3)
+    .default([]),
+})
+
 const callScript = z.strictObject({
   name: z.string().regex(/^[a-z0-9-]+$/, 'lower-case words joined by hyphens'),
   description: z.string().min(10).max(300),
@@ -87,6 +112,9 @@ const callScript = z.strictObject({
   line: z.strictObject({ snrDb: z.number().min(10).max(40) }).prefault({ snrDb: 25 }),
   greeting: z.strictObject({ withinMs: milliseconds.default(LONGEST_SILENCE_MS), says: z.array(pattern).max(10).default([]) }).prefault({}),
   steps: z.array(z.discriminatedUnion('do', [say, noise, press, staySilent, hangUp])).min(1).max(MOST_STEPS),
+  outcome: outcome.optional(),
+  /** How many dial it at the same moment, each from a number of their own: they want the same thing. */
+  callers: z.int().min(1).max(4).default(1),
   /** How the call must come to its end; `any` where that depends on the hour. */
   ends: z.enum(['caller-hangs-up', 'agent-hangs-up', 'transfer', 'voicemail', 'any']).default('caller-hangs-up'),
 })
@@ -94,6 +122,7 @@ const callScript = z.strictObject({
 export type CallScript = z.infer<typeof callScript>
 export type ScriptStep = CallScript['steps'][number]
 export type StepExpectation = z.infer<typeof expectation>
+export type ScriptOutcome = z.infer<typeof outcome>
 export type StepTiming = z.infer<typeof when>
 
 /** 8 kHz, with the stretches that a listener hears as voice. */

@@ -28,11 +28,22 @@ const turnRecord = z.object({
 const callRecords = z.object({
   call: z.object({ startedAt: z.string(), outcome: z.string(), endedAt: z.string().nullable(), lostFrameCount: z.number() }),
   turns: z.array(turnRecord),
+  /** What the call has left at the company. Absent where the server keeps no such things. */
+  made: z
+    .object({
+      appointments: z.array(
+        z.object({ status: z.string(), serviceId: z.string().nullable(), startsAt: z.string(), customer: z.object({ name: z.string(), phoneNumberE164: z.string(), address: z.object({ street: z.string(), city: z.string() }).nullable() }) }),
+      ),
+      leads: z.array(z.object({ kind: z.string(), formId: z.string().nullable(), slots: z.record(z.string(), z.string()) })),
+    })
+    .optional(),
 })
 
 /** The server's own account of a turn: words, sources and stages. Timings that a caller feels are never taken from here. */
 export type ServerTurn = z.infer<typeof turnRecord>
 export type ServerCall = z.infer<typeof callRecords>
+/** Appointments and leads of one call. */
+export type MadeByCall = NonNullable<ServerCall['made']>
 
 /** Reads GET /internal/calls/{callSid}, which the server offers to loopback peers. Null when it has no such call or no such page. */
 export async function fetchServerCall(clock: Clock, target: string, callSid: string, signal: AbortSignal): Promise<ServerCall | null> {

@@ -43,10 +43,10 @@ export function formContext(turn: Pick<Turn, 'question' | 'scope'>, form: Form):
   }
 }
 
-/** "tomorrow afternoon (2026-03-03)": as it is said, and the day that it means to whoever reads it later. */
+/** "tomorrow afternoon (Tuesday, March 3)": as it is said, and the day that it means to whoever reads it later. */
 function writtenWhen(when: WhenRequest, timeZone: string): string {
   const from = DateTime.fromISO(when.from, { zone: timeZone })
-  return when.namesDay ? `${when.said} (${from.toISODate()})` : when.said
+  return when.namesDay ? `${when.said} (${from.setLocale('en-US').toFormat('cccc, LLLL d')})` : when.said
 }
 
 /** What the words in the slot ask the booking desk for: read on the day they were said. */

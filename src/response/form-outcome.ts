@@ -2,7 +2,7 @@ import type { AppointmentRequest, BookingDesk, Opening } from '../booking/bookin
 import type { Effect, EffectResult, LeadInput } from '../booking/effect.ts'
 import { formSummary } from '../forms/form-summary.ts'
 import { offered, submitted } from '../forms/form-step.ts'
-import { sayValue } from '../forms/form-lines.ts'
+import { sayValue, spokenSlots } from '../forms/form-lines.ts'
 import type { FormContext } from '../forms/form-move.ts'
 import { WHEN_SLOT, type FormState, type TimeOffer } from '../forms/form-state.ts'
 import type { Answer, Turn } from './answer-step.ts'
@@ -19,6 +19,7 @@ export const OUTCOME_LINES = {
   fullAtAll: "I'm sorry, I can't find a free time.",
   taken: "I'm sorry, that time has just been taken.",
   failed: "I'm sorry, I can't book it right now.",
+  done: 'That is done.',
   noted: 'Somebody will call you back about it.',
   noVisit: "I can't find a visit under this number.",
 } as const
@@ -66,13 +67,12 @@ function afterwards(turn: Turn, context: FormContext, state: FormState, result: 
   turn.trace('effect', { result: result.kind })
   switch (result.kind) {
     case 'done': {
-      const when = form.outcome === 'appointment' && state.chosen !== null ? (context.render(DONE_WITH_TIME, { when: state.chosen.said }) ?? '') : ''
-      const done = form.done
+      const done = context.render(form.done, spokenSlots(form, state)) ?? OUTCOME_LINES.done
       const more = done.trimEnd().endsWith('?') ? [] : [LINES.anythingElse]
       return {
         ...plain,
-        texts: [when, done, ...more].filter((text) => text !== ''),
-        facts: [when, done],
+        texts: [done, ...more],
+        facts: [done],
         expect: { kind: 'yes-no' },
         dialogue: { form: submitted(state, result.appointment?.id ?? null), offer: { kind: 'more', entryId: null } },
       }
@@ -87,8 +87,6 @@ function afterwards(turn: Turn, context: FormContext, state: FormState, result: 
       return callback(turn, context, state, [OUTCOME_LINES.failed])
   }
 }
-
-const DONE_WITH_TIME = 'That is {{ when }}.'
 
 /** People take over: they get what is known so far, and call back. */
 export function callback(turn: Turn, context: FormContext, state: FormState, lead: readonly string[]): Answer {

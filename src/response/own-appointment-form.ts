@@ -11,7 +11,7 @@ const RESCHEDULE = formSchema.parse({
   outcome: 'appointment',
   slots: [{ id: WHEN_SLOT, label: 'the time', type: 'date', prompt: 'What day would suit you instead?', reprompts: ['Which day would be better?'], attempts: 3, fallback: 'transfer' }],
   readBack: 'I would move it to {{ when }}. Is that right?',
-  done: 'It is moved.',
+  done: 'It is moved to {{ when }}.',
   abandoned: 'All right, it stays as it is.',
 })
 

@@ -39,6 +39,7 @@ export const formSchema = z.strictObject({
   slots: z.array(formSlotSchema).min(1).max(30),
   /** Liquid over slots: said before the caller's yes. Empty: no read-back. */
   readBack: z.string().max(600).default(''),
+  /** Liquid, too: `when` is the time that was booked. */
   done: spoken.default('Thank you. That is all I need.'),
   abandoned: spoken.default('No problem, I have dropped that.'),
 })

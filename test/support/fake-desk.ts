@@ -9,6 +9,8 @@ import type { Company } from '../../src/tenancy/company.ts'
 export class FakeDesk implements BookingDesk {
   readonly booked: Appointment[] = []
   readonly leads: LeadInput[] = []
+  /** The call of each lead, in the same order. */
+  readonly leadCalls: string[] = []
   readonly cancelled: string[] = []
   /** UTC starts that somebody else has. */
   readonly gone = new Set<string>()
@@ -90,6 +92,7 @@ export class FakeDesk implements BookingDesk {
           return { kind: 'done', appointment: await this.cancel(companyId, effect.appointmentId) }
         case 'lead':
           this.leads.push(effect.lead)
+          this.leadCalls.push(callSid)
           return { kind: 'done', appointment: null }
       }
     } catch (error) {
