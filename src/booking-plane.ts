@@ -1,4 +1,5 @@
 import { appointmentStore } from './booking/appointment-erasure.ts'
+import type { Appointment } from './booking/appointment.ts'
 import { keepAppointments } from './booking/appointment-keeper.ts'
 import type { BookingCompany } from './booking/availability.ts'
 import { CompanyBookingDesk } from './booking/company-booking-desk.ts'
@@ -10,7 +11,7 @@ import type { Clock } from './core/clock.ts'
 import { ClientsViaError, isClientsViaError } from './core/errors.ts'
 import { uuidv7 } from './core/ids.ts'
 import type { Scope } from './core/scope.ts'
-import type { LeadStore } from './events/lead.ts'
+import type { Lead, LeadStore } from './events/lead.ts'
 import type { Logger } from './observability/logger.ts'
 import type { CompanyContextSource } from './response/company-context.ts'
 import type { AppointmentRepository } from './booking/appointment-repository.ts'
@@ -20,7 +21,7 @@ export type BookingPlaneDeps = Readonly<{
   logger: Logger
   clock: Clock
   scope: Scope
-  store: Readonly<{ companies: CompanyRepository; appointments: AppointmentRepository; leads: Pick<LeadStore, 'create'> }>
+  store: Readonly<{ companies: CompanyRepository; appointments: AppointmentRepository; leads: Pick<LeadStore, 'create' | 'list'> }>
   contexts: Pick<CompanyContextSource, 'load'>
 }>
 
@@ -30,9 +31,13 @@ export type BookingPlane = Readonly<{
   effects: EffectsForTurn
   ports: BookingPorts
   personal: PersonalStore
+  /** What one call has left: for the load harness, which asks on loopback. */
+  madeBy: (companyId: string, callSid: string) => Promise<Readonly<{ appointments: readonly Appointment[]; leads: readonly Lead[] }>>
   /** Holds that run out, visits that are kept long enough: until the scope ends. */
   start: () => void
 }>
+
+const MADE_BY_A_CALL = 50
 
 /** Appointments, for the calls and for the people at their desks. */
 export function createBookingPlane({ logger, clock, scope, store, contexts }: BookingPlaneDeps): BookingPlane {
@@ -69,6 +74,10 @@ export function createBookingPlane({ logger, clock, scope, store, contexts }: Bo
     effects: runner.forTurn,
     ports: { desk: new CompanyBookingDesk({ clock, companyOf: stored, appointments, away }), appointments },
     personal: appointmentStore(appointments),
+    madeBy: async (companyId, callSid) => ({
+      appointments: await appointments.list(companyId, { callSid, limit: MADE_BY_A_CALL }),
+      leads: await store.leads.list(companyId, { before: null, limit: MADE_BY_A_CALL, callSid }),
+    }),
     start: () =>
       void keepAppointments(
         { clock, companies: store.companies, appointments, desk, onFailure: (companyId, error) => logger.error({ companyId, error: String(error) }, 'appointments not kept') },

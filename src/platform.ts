@@ -31,6 +31,7 @@ import type { CompanyContext } from './response/company-context.ts'
 import { CachedCompanyContext } from './response/company-context-source.ts'
 import { EmbeddedEmbedder } from './response/embedded-embedder.ts'
 import { createResponder } from './response/intelligence-loop.ts'
+import { unfinishedLead } from './response/unfinished-lead.ts'
 import { phrasesToWarm } from './response/phrases.ts'
 import { toSpeakable } from './response/quality.ts'
 import { buildServer, closeServer, Readiness } from './server.ts'
@@ -177,6 +178,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     modelSpend: answers.spendOf,
     directory,
     overload: () => load.overload,
+    unfinished: unfinishedLead,
     conversation: {
       voiceActivity,
       transcriber: speech.transcriber,
@@ -206,7 +208,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       const companyId = await directory.companyOf(callSid, scope.signal)
       if (companyId === null) return null
       const call = await store.calls.get(companyId, callSid)
-      return call === null ? null : { call, turns: await store.calls.turns(companyId, callSid) }
+      return call === null ? null : { call, turns: await store.calls.turns(companyId, callSid), made: await booking.madeBy(companyId, callSid) }
     },
     stats: () => ({ worker: place.place, pid: process.pid, cpu: process.cpuUsage(), load: { ...load.last, overload: load.overload }, liveCalls: service.registry.liveCount, recogniser: transcriber.stats, voiceActivity: voiceActivity.stats, ...process.memoryUsage() }),
   })
