@@ -15,7 +15,7 @@ import { FailoverSynthesizer, type VoiceEngine } from './synthesis/failover-synt
 import { OpenAiSynthesizer } from './synthesis/openai-synthesizer.ts'
 import type { PhraseCache, WarmableVoice } from './synthesis/phrase-cache.ts'
 import { voiceAt, type VoiceEngineName } from './synthesis/voices.ts'
-import { deepgramDialler } from './transcription/deepgram-line.ts'
+import { deepgramVendor } from './transcription/deepgram-line.ts'
 import { DeepgramTranscriber } from './transcription/deepgram-transcriber.ts'
 import { FailoverTranscriber } from './transcription/failover-transcriber.ts'
 import type { Transcriber } from './transcription/transcriber.ts'
@@ -96,7 +96,7 @@ export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
     const made = new FailoverTranscriber({
       primary: new DeepgramTranscriber({
         clock,
-        dial: deepgramDialler({ apiKey: account.key, baseUrl, model }),
+        vendor: deepgramVendor({ apiKey: account.key, baseUrl, model }),
         onUsage: (_companyId, seconds) => meters.listened('deepgram', seconds),
         onFinal: (afterMs) => meters.firstByte('stt', 'deepgram', afterMs),
       }),

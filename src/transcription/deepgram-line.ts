@@ -11,6 +11,8 @@ export interface ListenLine {
   keepAlive(): void
   /** Asks for the final words of what was sent so far. */
   finalize(): void
+  /** What was said so far is over, whatever the vendor thinks of it. */
+  endTurn(): void
   /** New key terms for what follows; false where the vendor takes them only when the line is opened. */
   listenFor(terms: readonly string[]): boolean
   /** Silent: the listener hears nothing more. */
@@ -23,6 +25,8 @@ export type LineListener = Readonly<{
   /** Once, for whatever reason the line is not there (any more). `details.status` where the vendor refused it. */
   failed: (error: ClientsViaError) => void
 }>
+/** `endsTurns`: the vendor's words of a turn may all change until it ends, and their times are not known. */
+export type ListenVendor = Readonly<{ dial: DialLine; endsTurns: boolean }>
 export type LineRequest = Readonly<{ language: string; terms: readonly string[]; handshakeMs: number }>
 export type DialLine = (request: LineRequest, listener: LineListener) => ListenLine
 
@@ -42,9 +46,9 @@ const EAGER_END_THRESHOLD = 0.5
 const END_THRESHOLD = 0.7
 
 /** Dials by the vendor's own library, with our transport beneath it. */
-export function deepgramDialler(access: DeepgramAccess): DialLine {
+export function deepgramVendor(access: DeepgramAccess): ListenVendor {
   const isFlux = access.model.startsWith('flux')
-  return (request, listener) => {
+  const dial: DialLine = (request, listener) => {
     // The library hands on an error's text only: what went wrong is taken from the transport itself.
     const failure: Failure = { error: null }
     const client = new DeepgramClient({
@@ -62,6 +66,7 @@ export function deepgramDialler(access: DeepgramAccess): DialLine {
     const connecting = isFlux ? turnLine(client, access.model, request) : resultLine(client, access.model, request)
     return new SdkLine(connecting, isFlux, listener, failure)
   }
+  return { dial, endsTurns: isFlux }
 }
 type Failure = { error: ClientsViaError | null }
 
@@ -144,6 +149,11 @@ class SdkLine implements ListenLine {
   finalize(): void {
     if (this.#state !== 'open') return
     this.#attempt((connection) => ('sendFinalize' in connection ? connection.sendFinalize({ type: 'Finalize' }) : undefined))
+  }
+
+  endTurn(): void {
+    if (!this.#isFlux) this.finalize()
+    else if (this.#state === 'open') this.#attempt((connection) => 'sendForceEndTurn' in connection && connection.sendForceEndTurn({ type: 'ForceEndTurn' }))
   }
 
   listenFor(terms: readonly string[]): boolean {

@@ -6,14 +6,14 @@ import { ClientsViaError } from '../core/errors.ts'
 import type { Expectation } from '../core/expectation.ts'
 import { OneShot } from '../core/one-shot.ts'
 import { Scope } from '../core/scope.ts'
-import type { DialLine, ListenLine, LineListener } from './deepgram-line.ts'
+import type { ListenLine, LineListener, ListenVendor } from './deepgram-line.ts'
 import type { ListenMessage } from './deepgram-messages.ts'
 import { HeardWords } from './deepgram-words.ts'
 import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './transcriber.ts'
 
 export type DeepgramSessionDeps = Readonly<{
   clock: Clock
-  dial: DialLine
+  vendor: ListenVendor
   language: string
   /** What the caller is likely to say, in view of what was asked. */
   termsFor: (expectation: Expectation) => readonly string[]
@@ -126,7 +126,7 @@ export class DeepgramSession implements TranscriptionSession {
     current.awaited = speechIsCut || this.#heard.changing.length > 0 || this.#pausedAtMs !== null
     this.#utterances.push(newUtterance(current.index + 1, mediaMs))
     if (this.#utterances.length > MOST_UTTERANCES) this.#utterances.shift()
-    if (speechIsCut || this.#heard.changing.length > 0) this.#askFinal(mediaMs)
+    if (speechIsCut || this.#heard.changing.length > 0) this.#askFinal(mediaMs, true)
     this.#settleEnded()
   }
 
@@ -147,7 +147,7 @@ export class DeepgramSession implements TranscriptionSession {
       message: (message) => this.#ifCurrent(line, () => this.#take(message)),
       failed: (error) => this.#ifCurrent(line, () => this.#broken(error)),
     }
-    const line = this.#deps.dial({ language: this.#deps.language, terms: this.#terms, handshakeMs }, listener)
+    const line = this.#deps.vendor.dial({ language: this.#deps.language, terms: this.#terms, handshakeMs }, listener)
     this.#line = line
   }
 
@@ -196,17 +196,18 @@ export class DeepgramSession implements TranscriptionSession {
     this.#line?.send(mulaw)
   }
 
-  #askFinal(mediaMs: number): void {
+  #askFinal(mediaMs: number, isOver = false): void {
     this.#pausedAtMs = mediaMs
     this.#askedAt = this.#deps.clock.now()
-    if (this.#lineState === 'open') this.#line?.finalize()
+    if (this.#lineState === 'open' && isOver) this.#line?.endTurn()
+    else if (this.#lineState === 'open') this.#line?.finalize()
     this.#answerDue.start(FINAL_WITHIN_MS, () => {
       const pausedAtMs = this.#pausedAtMs
       if (pausedAtMs === null) return
       if (this.#heard.heardToMs < pausedAtMs - COVERED_WITHIN_MS) return this.#stalled()
       // It has heard all of it and has nothing to add; some servers then do not answer at all.
       this.#pausedAtMs = null
-      this.#heard.settle(pausedAtMs)
+      if (!this.#deps.vendor.endsTurns) this.#heard.settle(pausedAtMs)
       this.#tell(Math.max(pausedAtMs, this.#heard.heardToMs), true)
     })
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.ts'
 import { keyTerms } from '../grammar/key-terms.ts'
-import type { DialLine } from './deepgram-line.ts'
+import type { ListenVendor } from './deepgram-line.ts'
 import { DeepgramSession } from './deepgram-session.ts'
 import type { Transcriber, TranscriberOptions, TranscriptionSession } from './transcriber.ts'
 
@@ -8,14 +8,14 @@ import type { Transcriber, TranscriberOptions, TranscriptionSession } from './tr
 export class DeepgramTranscriber implements Transcriber {
   readonly name = 'deepgram'
   readonly #clock: Clock
-  readonly #dial: DialLine
+  readonly #vendor: ListenVendor
   readonly #onUsage: (companyId: string, seconds: number) => void
   readonly #onFinal: (afterMs: number) => void
 
   /** `onFinal`: from our asking for final words to having them. */
-  constructor(options: Readonly<{ clock: Clock; dial: DialLine; onUsage: (companyId: string, seconds: number) => void; onFinal?: (afterMs: number) => void }>) {
+  constructor(options: Readonly<{ clock: Clock; vendor: ListenVendor; onUsage: (companyId: string, seconds: number) => void; onFinal?: (afterMs: number) => void }>) {
     this.#clock = options.clock
-    this.#dial = options.dial
+    this.#vendor = options.vendor
     this.#onUsage = options.onUsage
     this.#onFinal = options.onFinal ?? (() => undefined)
   }
@@ -24,7 +24,7 @@ export class DeepgramTranscriber implements Transcriber {
     return new DeepgramSession(
       {
         clock: this.#clock,
-        dial: this.#dial,
+        vendor: this.#vendor,
         language: options.language,
         termsFor: (expectation) => keyTerms(expectation, options.vocabulary),
         onFinal: this.#onFinal,

@@ -74,6 +74,8 @@ class FusedTurnDetector implements TurnDetector {
   #countedVoicedMs = 0
   #speculatedText: string | null = null
   #vendorEndMs = -Infinity
+  /** It guessed at an end, perhaps before our own ears found the pause. */
+  #vendorEagerMs = -Infinity
   #agentAudible = false
   /** Words up to here belong to an utterance that is over. */
   #closedAtMs = -1
@@ -191,6 +193,7 @@ class FusedTurnDetector implements TurnDetector {
   #resume(rule: string, decisions: TurnDecision[]): void {
     if (this.#phase === 'committed' || this.#speculatedText !== null) this.#retract(rule, decisions)
     this.#vendorEndMs = -Infinity
+    this.#vendorEagerMs = -Infinity
     this.#beginSpeech()
     decisions.push({ kind: 'speech-resumed', atMs: this.#nowMs, rule: this.#rule(rule) })
   }
@@ -208,7 +211,9 @@ class FusedTurnDetector implements TurnDetector {
     }
     const text = this.#transcript?.text ?? ''
     if (this.#speculatedText !== null && !sameWords(this.#speculatedText, text)) this.#retract('text-changed', decisions)
-    if (this.#mayPrepare(plan, silenceMs) && (silenceMs >= SPECULATE_AFTER_MS || plan.complete)) this.#speculate(plan, decisions)
+    if (!this.#mayPrepare(plan, silenceMs)) return
+    if (this.#vendorEagerMs >= this.#lastVoicedMs - TEXT_LAG_MS) this.#speculate({ ...plan, rule: 'vendor-eager-end' }, decisions)
+    else if (silenceMs >= SPECULATE_AFTER_MS || plan.complete) this.#speculate(plan, decisions)
   }
 
   #finish(plan: WaitPlan, silenceMs: number, decisions: TurnDecision[]): void {
@@ -302,12 +307,12 @@ class FusedTurnDetector implements TurnDetector {
         return
       case 'resumed':
         this.#vendorEndMs = -Infinity
+        this.#vendorEagerMs = -Infinity
         if (this.#speculatedText !== null) this.#retract('vendor-resumed', decisions)
         return
-      case 'eager-end': {
-        const plan = this.#plan()
-        if (this.#phase === 'pause' && this.#mayPrepare(plan, this.#nowMs - this.#lastVoicedMs)) this.#speculate({ ...plan, rule: 'vendor-eager-end' }, decisions)
-      }
+      case 'eager-end':
+        // Acted on as the pause is considered, at once if it is one already.
+        this.#vendorEagerMs = signal.atMs
     }
   }
 
@@ -326,6 +331,7 @@ class FusedTurnDetector implements TurnDetector {
     this.#voicedMs = 0
     this.#speculatedText = null
     this.#vendorEndMs = -Infinity
+    this.#vendorEagerMs = -Infinity
     this.#closedAtMs = closedAtMs
   }
 

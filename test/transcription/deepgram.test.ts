@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { encodeMulaw } from '../../src/audio/g711.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { Scope } from '../../src/core/scope.ts'
-import { deepgramDialler } from '../../src/transcription/deepgram-line.ts'
+import { deepgramVendor } from '../../src/transcription/deepgram-line.ts'
 import { DeepgramTranscriber } from '../../src/transcription/deepgram-transcriber.ts'
 import type { TranscriptEvent, TranscriptionSession } from '../../src/transcription/transcriber.ts'
 import { clipOf } from '../vendors/deepgram-ears.ts'
@@ -20,8 +20,8 @@ async function listening(t: Test, options: { model?: string; key?: string | null
   const vendor = await DeepgramStandIn.start({ hears: { kind: 'clips', clips } })
   t.teardown(() => vendor.stop())
   const usage: number[] = []
-  const dial = deepgramDialler({ apiKey: options.key === undefined ? 'test-key' : options.key, baseUrl: vendor.url, model: options.model ?? 'nova-3' })
-  const transcriber = new DeepgramTranscriber({ clock, dial, onUsage: (_companyId, seconds) => usage.push(seconds) })
+  const vendorLines = deepgramVendor({ apiKey: options.key === undefined ? 'test-key' : options.key, baseUrl: vendor.url, model: options.model ?? 'nova-3' })
+  const transcriber = new DeepgramTranscriber({ clock, vendor: vendorLines, onUsage: (_companyId, seconds) => usage.push(seconds) })
   return { vendor, transcriber, usage }
 }
 const hear = (session: TranscriptionSession, fromMs: number, toMs: number): void => {
@@ -139,5 +139,30 @@ t.test('Flux: the vendor’s own ends of turn are passed on beside the words', a
   t.equal(events.seen.filter(isTranscript).at(-1)?.text, first.text)
   t.same(events.seen.flatMap((event) => (event.kind === 'turn-hint' ? [event.hint] : [])), ['eager-end', 'end'])
   t.equal(vendor.server.requests[0]?.path, '/v2/listen')
+  await session.close()
+})
+
+t.test('Flux: a turn that our own patience ended is over for the vendor too, and leaves nothing to the next', async (t) => {
+  const { vendor, transcriber } = await listening(t, { model: 'flux-general-en' })
+  const session = transcriber.open(CALL, new Scope().signal)
+  const events = new EventReader(session)
+  const hearSlowly = async (fromMs: number, toMs: number): Promise<void> => {
+    for (let atMs = Math.floor(fromMs / 20) * 20; atMs < toMs; atMs += 20) {
+      hear(session, atMs, atMs + 20)
+      await clock.sleep(0)
+    }
+  }
+  hear(session, 0, first.startMs)
+  while (vendor.audioBytes === 0) await clock.sleep(5)
+  session.hint({ kind: 'speech-started', mediaMs: first.startMs })
+  await hearSlowly(first.startMs, first.endMs + 60)
+  session.hint({ kind: 'speech-paused', lastVoicedMs: first.endMs })
+  session.endUtterance(first.endMs + 80)
+  const head = await events.next((event): event is Transcript => isFinal(event) && event.utterance === 0)
+  t.equal(head.text, first.text)
+  t.ok(vendor.said.some(({ type }) => type === 'ForceEndTurn'))
+  await hearSlowly(first.endMs + 60, second.endMs + 500)
+  const next = await events.next((event): event is Transcript => isFinal(event) && event.utterance === 1)
+  t.equal(next.text, second.text)
   await session.close()
 })

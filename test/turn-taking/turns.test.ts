@@ -318,6 +318,19 @@ t.test('an engine with its own turn model prepares, retracts and ends turns, but
   t.equal(timeline.commit.rule, 'vendor-end')
 })
 
+t.test('a guess at the end that comes before our own ears find the pause is kept for it, and taken back with it', async (t) => {
+  const hint = (kind: 'eager-end' | 'resumed' | 'end', atMs: number): SpeechSignal => ({ kind: 'turn-hint', hint: kind, confidence: 0.6, atMs })
+  const early = call().speech(900).words('It is the furnace in the basement').quiet(60)
+  early.tell(hint('eager-end', early.nowMs))
+  t.equal(early.all('speculate').length, 0, 'no pause yet')
+  early.quiet(60)
+  t.match(early.all('speculate'), [{ rule: 'vendor-eager-end', text: 'It is the furnace in the basement' }])
+  t.ok((early.all('speculate')[0]?.atMs ?? Infinity) < early.nowMs + 1)
+  const taken = call().speech(900).words('It is the furnace in the basement').quiet(60)
+  taken.tell(hint('eager-end', taken.nowMs)).tell(hint('resumed', taken.nowMs)).quiet(60)
+  t.equal(taken.all('speculate').length, 0)
+})
+
 t.test('words without detected speech are a turn all the same, but not over the agent', async (t) => {
   t.equal(call().words('Hello, is this the garage?', 900).quiet(900).commit.text, 'Hello, is this the garage?')
   t.equal(call().agent('audible').words('Hello, is this the garage?', 1020).quiet(900).decisions.length, 0)

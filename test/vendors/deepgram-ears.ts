@@ -18,7 +18,7 @@ const OVERLAP_BYTES = NEEDLE_BYTES - 1
 
 /** Half a second of quiet ends a burst. */
 const BURST_GAP_MS = 500
-const LOUD_DB = -38
+const LOUD_DB = -42
 const WINDOW_BYTES = 160
 
 type Burst = { words: readonly string[]; startMs: number; said: number }

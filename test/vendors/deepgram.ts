@@ -168,7 +168,7 @@ export class DeepgramStandIn {
 
   #listenForTurns(socket: WebSocket, signal: AbortSignal, onJson: OnJson): void {
     const ears = new DeepgramEars(this.#hears, () => this.#bursts++)
-    const state = { fromMs: 0, updateAtMs: 0, sequence: 0, turn: 0, phase: 'quiet' as 'quiet' | 'turn' | 'eager', words: 0 }
+    const state = { fromMs: 0, updateAtMs: 0, sequence: 0, turn: 0, phase: 'quiet' as 'quiet' | 'turn' | 'eager', words: 0, beganMs: 0 }
     const info = (event: string, confidence: number): void => {
       const words = ears.words.filter((word) => word.startMs >= state.fromMs)
       this.#tell(
@@ -213,11 +213,13 @@ export class DeepgramStandIn {
       this.audioBytes += data.length
       ears.hear(data)
       if (ears.quietMs >= this.delays.endpointMs / 2) ears.settle(state.fromMs)
-      const silenceMs = ears.quietMs
+      // A pause is what follows sound of this very turn.
+      const silenceMs = ears.heardToMs - ears.quietMs > state.beganMs ? ears.quietMs : 0
       const isNew = ears.words.length > state.words
       state.words = ears.words.length
       if (isNew && state.phase === 'quiet') {
         state.phase = 'turn'
+        state.beganMs = ears.heardToMs
         info('StartOfTurn', 0.1)
       } else if (isNew && state.phase === 'eager') {
         state.phase = 'turn'
