@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import type { Clock } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
 
-/** A cold start loads the recogniser and the voice; 5 s is promised, a busy machine gets four times as long. */
-const READY_TIMEOUT_MS = 20_000
+/** A cold start loads the recogniser and the voice; 5 s is promised, several processes on a busy machine get as long as it takes. */
+const READY_TIMEOUT_MS = 60_000
 const READY_POLL_MS = 50
 /** The server drains its calls for a few seconds, then is ended. */
 const STOP_TIMEOUT_MS = 8000
