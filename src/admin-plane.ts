@@ -16,6 +16,7 @@ import type { CallDirectory } from './call/call-directory.ts'
 import type { Config, Secret } from './config.ts'
 import type { Clock } from './core/clock.ts'
 import type { Scope } from './core/scope.ts'
+import { eventStores } from './events/erasure.ts'
 import type { NotificationPlane } from './notification-plane.ts'
 import type { EventBus } from './observability/event-bus.ts'
 import type { Logger } from './observability/logger.ts'
@@ -133,8 +134,9 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     live: deps.directory,
     events: deps.events,
     recordings: deps.recordings,
-    stores: [callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge), deps.booking.personal],
+    stores: [callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge), deps.booking.personal, ...eventStores(store)],
     secrets,
+    notifications: store,
     settings: config.settings,
     health: () => deps.readiness.report(),
     rates: config.rates,

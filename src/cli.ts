@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { z } from 'zod'
 import { ApiClient, readCredentials, Refused } from './cli-client.ts'
+import { listLeads } from './cli-leads.ts'
 import { configReport, loadConfig, publicBaseUrl } from './config.ts'
 import { SystemClock, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
@@ -24,6 +25,7 @@ const USAGE = `Administers a ClientsVia server.
   clientsvia knowledge export COMPANY            as CSV, to standard output
   clientsvia try COMPANY "WORDS"                 what a caller who says that would hear, and why
   clientsvia calls tail COMPANY                  calls and turns as they happen
+  clientsvia leads list COMPANY                  what callers wanted, newest first; --status new for what is left to do
   clientsvia audit verify COMPANY                whether the audit log is whole; names the first bad row
   clientsvia config check                        the server's environment, as the server would read it
 
@@ -81,6 +83,9 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
       return tryWords(await signedIn(world), one([second], 'COMPANY'), rest.join(' '), world)
     case 'calls tail':
       return tail(await signedIn(world), one(rest, 'COMPANY'), world)
+    case 'leads list':
+      await listLeads(await signedIn(world), one(rest, 'COMPANY'), values.status, world.write, world.signal)
+      return DONE
     case 'audit verify':
       return verifyAudit(await signedIn(world), one(rest, 'COMPANY'), world)
     case 'config check':
@@ -90,14 +95,14 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
   }
 }
 
-type Options = { url?: string; email?: string; 'api-key'?: string; 'dry-run'?: boolean; help?: boolean }
+type Options = { url?: string; email?: string; 'api-key'?: string; 'dry-run'?: boolean; status?: string; help?: boolean }
 
 function parse(args: readonly string[]): { values: Options; positionals: string[] } {
   try {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { url: { type: 'string' }, email: { type: 'string' }, 'api-key': { type: 'string' }, 'dry-run': { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+      options: { url: { type: 'string' }, email: { type: 'string' }, 'api-key': { type: 'string' }, 'dry-run': { type: 'boolean' }, status: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
     })
   } catch (error) {
     throw new UsageError(messageOf(error))

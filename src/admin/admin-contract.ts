@@ -12,6 +12,7 @@ import { PLATFORM } from '../security/roles.ts'
 import type { CompanySecrets } from '../security/secret-box.ts'
 import type { AgentRepository, CompanyRepository, KnowledgeRepository } from '../tenancy/repositories.ts'
 import type { BookingPorts } from './booking-contract.ts'
+import type { NotificationPorts } from './notification-contract.ts'
 import type { AdminDeps } from './pipeline.ts'
 import { route, type RouteSpec } from './route.ts'
 
@@ -22,6 +23,7 @@ export type AdminPorts = Readonly<{
   knowledge: KnowledgeRepository
   calls: CallRepository
   booking: BookingPorts
+  notifications: NotificationPorts
   contexts: Pick<CompanyContextSource, 'load'>
   responder: Responder
   /** After every save of a company, agent or knowledge entry: drops what is cached and makes new phrases ready. Never throws. */

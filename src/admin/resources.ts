@@ -10,6 +10,8 @@ import { eventRoutes } from './event-routes.ts'
 import { gapRoutes } from './gap-routes.ts'
 import { knowledgeRoutes } from './knowledge-routes.ts'
 import { knowledgeTransferRoutes } from './knowledge-transfer-routes.ts'
+import { leadRoutes } from './lead-routes.ts'
+import { notificationRoutes } from './notification-routes.ts'
 import type { Resources } from './pipeline.ts'
 import { recordingRoutes } from './recording-routes.ts'
 import { resourceRoutes } from './resource-routes.ts'
@@ -35,6 +37,8 @@ export function adminResources(ports: AdminPorts): readonly Resources[] {
     usageRoutes(ports),
     secretRoutes(ports),
     eventRoutes(ports),
+    leadRoutes(ports),
+    notificationRoutes(ports),
     serviceRoutes(ports),
     resourceRoutes(ports),
     bookingRuleRoutes(ports),

@@ -4,6 +4,7 @@ import { appointmentSchema, type Appointment } from '../booking/appointment.ts'
 import { uuidv7 } from '../core/ids.ts'
 import type { Company } from '../tenancy/company.ts'
 import type { MessageKind, NotificationSettings } from '../tenancy/notifications.ts'
+import { contactId } from './contacts.ts'
 import type { DomainEvent } from './event.ts'
 import { leadSchema } from './lead.ts'
 import type { Message } from './message.ts'
@@ -131,7 +132,8 @@ function item(told: Told, kind: MessageKind, facts: Facts, about: string, dueAt:
   return {
     id: uuidv7(wallTime),
     subject: event.subject,
-    dedupeKey: `${told.audience}:${about}:${event.id}:${told.channel}:${told.to}`,
+    // Without the number: this key outlives an erasure.
+    dedupeKey: `${told.audience}:${about}:${event.id}:${told.channel}:${contactId(event.companyId, told.to)}`,
     dueAt: dueAt.toISOString(),
     expiresAt: expiresAt.toISOString(),
     work: { kind: 'message', message: { ...message, kind, facts, eventId: event.id, callSid: event.callSid } },

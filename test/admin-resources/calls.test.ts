@@ -104,7 +104,7 @@ t.test('T42: an erased caller is in no store any more, however the number was wr
   const answer = await polarBay('POST', '/companies/polar-bay/erasures', { from: '(555) 010-0099' })
   t.same(answer.json(), {
     clean: true,
-    stores: [{ name: 'live view', erased: 1, remaining: 0 }, { name: 'calls', erased: 253, remaining: 0 }, { name: 'recordings', erased: 0, remaining: 0 }, { name: 'knowledge', erased: 1, remaining: 0 }, { name: 'appointments', erased: 0, remaining: 0 }],
+    stores: [{ name: 'live view', erased: 1, remaining: 0 }, { name: 'calls', erased: 253, remaining: 0 }, { name: 'recordings', erased: 0, remaining: 0 }, { name: 'knowledge', erased: 1, remaining: 0 }, { name: 'appointments', erased: 0, remaining: 0 }, ...['leads', 'messages', 'events', 'contacts'].map((name) => ({ name, erased: 0, remaining: 0 }))],
   }, answer.body)
   t.same((await repositories.knowledge.get('polar-bay', 'from-a-gap'))?.callerPhrases, ['are you calling from [erased]'])
   const kept = await calls.turns('polar-bay', 'CA-spouse')

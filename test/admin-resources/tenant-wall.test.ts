@@ -7,6 +7,7 @@ import { PERMISSIONS, PLATFORM, permissionsOf, ROLES, type Permission, type Role
 import { knowledgeToCsv } from '../../src/tenancy/knowledge-csv.ts'
 import { resourceSchema, serviceSchema } from '../../src/tenancy/booking-config.ts'
 import { visit } from '../booking/appointments.ts'
+import { item, lead } from '../events/fixtures.ts'
 import { DeviceKey } from '../security/device-key.ts'
 import { agent, call, entry, gap, turn } from '../storage/fixtures.ts'
 import { END, recordingFacts } from '../storage/recording-store-contract.ts'
@@ -90,6 +91,24 @@ const TABLE: Readonly<Record<string, Row>> = {
   'POST /companies/{companyId}/gaps/{gapId}/replay': { permission: 'config:read', body: {} },
   'POST /companies/{companyId}/gaps/{gapId}/solve': { permission: 'config:write', body: { entryId: 'mascot' } },
 
+  'GET /companies/{companyId}/leads': { permission: 'bookings:read' },
+  'GET /companies/{companyId}/leads/{leadId}': { permission: 'bookings:read' },
+  'PATCH /companies/{companyId}/leads/{leadId}': { permission: 'bookings:write', body: { status: 'contacted' }, ifMatch: true },
+  'POST /companies/{companyId}/leads-export': { permission: 'data:export', body: {} },
+  'GET /companies/{companyId}/notification-templates': { permission: 'config:read' },
+  'GET /companies/{companyId}/notification-templates/{kind}/{channel}': { permission: 'config:read', names: true },
+  'PUT /companies/{companyId}/notification-templates/{kind}/{channel}': { permission: 'config:write', body: { text: 'See you {{ when }}' }, ifMatch: true, names: true },
+  'DELETE /companies/{companyId}/notification-templates/{kind}/{channel}': { permission: 'config:write', names: true },
+  'POST /companies/{companyId}/notification-templates/{kind}/{channel}/preview': { permission: 'config:read', body: {}, names: true },
+  'POST /companies/{companyId}/notification-templates/{kind}/{channel}/test': { permission: 'config:write', body: { to: NUMBER }, names: true },
+  'GET /companies/{companyId}/messages': { permission: 'bookings:read' },
+  'GET /companies/{companyId}/messages/{messageId}': { permission: 'bookings:read' },
+  'POST /companies/{companyId}/messages/{messageId}/retry': { permission: 'bookings:write', body: {} },
+  'POST /companies/{companyId}/messages/{messageId}/drop': { permission: 'bookings:write', body: {} },
+  'GET /companies/{companyId}/opt-outs': { permission: 'bookings:read' },
+  'POST /companies/{companyId}/opt-outs': { permission: 'bookings:write', body: { phoneNumberE164: NUMBER } },
+  'GET /companies/{companyId}/event-log': { permission: 'transcripts:read' },
+
   'GET /companies/{companyId}/secrets': { permission: 'config:read' },
   'PUT /companies/{companyId}/secrets/{name}': { permission: 'config:write', body: { value: 'x' }, names: true },
   'DELETE /companies/{companyId}/secrets/{name}': { permission: 'config:write' },
@@ -159,6 +178,7 @@ async function furnish(world: CompanyWorld, companyId: CompanyId, owner: Ask): P
   const targets = stored.transferTargets.filter((target) => target.id !== `target-${suffix}`)
   await companies.save(companyId, { ...stored, transferTargets: [...targets, { ...targets[0], id: `target-${suffix}`, phoneNumberE164: '+12395550166' } as (typeof targets)[number]] })
   await furnishBooking(repositories, companyId)
+  const messageId = await furnishMessages(repositories, companyId)
   await agents.saveDraft(companyId, agent(companyId, agentId))
   await agents.publish(companyId, agentId)
   await knowledge.save(companyId, entry(companyId, `entry-${suffix}`))
@@ -181,9 +201,17 @@ async function furnish(world: CompanyWorld, companyId: CompanyId, owner: Ask): P
   const grant = (await owner('POST', `/companies/${companyId}/break-glass`, { granteeUserId: support.id, permissions: ['config:write'], methods: ['PATCH'], pathPrefixes: ['/agents'], reason: 'to help them with it' })).json()
   return {
     agentId, version: '1', recordingId: recording.id, entryId: `entry-${suffix}`, targetId: `target-${suffix}`, callSid: `CA-x-${suffix}`, liveSid: `LIVE-${suffix}`, gapId: `gap-x-${suffix}`, name,
-    serviceId: `service-${suffix}`, resourceId: `resource-${suffix}`, appointmentId: `appointment-${suffix}`,
+    leadId: `lead-${suffix}`, messageId, kind: 'reminder_day_before', channel: 'sms', serviceId: `service-${suffix}`, resourceId: `resource-${suffix}`, appointmentId: `appointment-${suffix}`,
     userId: user.id, deviceId: device?.id ?? 'no device', keyId: api.key?.id ?? 'no key', grantId: grant.grant?.id ?? 'no grant',
   }
+}
+
+async function furnishMessages({ leads, outbox }: CompanyWorld['repositories'], companyId: CompanyId): Promise<string> {
+  await leads.create(companyId, lead(companyId, `lead-${companyId}`, { summary: `about ${CANARIES[companyId]}` }))
+  const waiting = item(`message-${companyId}`, {}, { facts: { when: CANARIES[companyId] } })
+  await outbox.add(companyId, [waiting], '2026-03-02T15:00:00.000Z')
+  const [first] = await outbox.list(companyId, { before: null, limit: 1, kind: 'message' })
+  return first?.id ?? 'no message'
 }
 
 async function furnishBooking({ companies, appointments }: CompanyWorld['repositories'], companyId: CompanyId): Promise<void> {
@@ -200,7 +228,7 @@ async function furnishBooking({ companies, appointments }: CompanyWorld['reposit
 }
 
 const ABSENT: Ids = {
-  serviceId: 'none', resourceId: 'none', appointmentId: 'none',
+  serviceId: 'none', resourceId: 'none', appointmentId: 'none', leadId: 'none', messageId: 'none', kind: 'reminder_day_before', channel: 'sms',
   agentId: 'none', version: '9', recordingId: 'none', entryId: 'none', targetId: 'none', callSid: 'none', liveSid: 'none', gapId: 'none', name: 'none', userId: 'none', deviceId: 'none', keyId: 'none', grantId: 'none',
 }
 
@@ -324,7 +352,7 @@ t.test('T23, T24: in 10,000 operations of two companies, no fact of the one reac
     async (companyId, n) => void ports.events.publish(companyId, { kind: 'turn.finished', at: '', callSid: 'CA1', data: { heard: CANARIES[companyId], n } }),
     async (companyId) => ports.secrets?.list(companyId),
   ]
-  const rest: Operation[] = ['knowledge', 'knowledge-export', 'gaps', 'calls', 'agents', 'effective-config', 'transfer-targets', 'services', 'resources', 'appointments', `calls/CA-polar-bay`, `calls/CA-harbor-lane`, 'audit'].map(
+  const rest: Operation[] = ['knowledge', 'knowledge-export', 'gaps', 'calls', 'agents', 'effective-config', 'transfer-targets', 'services', 'resources', 'appointments', 'leads', 'messages', 'event-log', 'notification-templates', `calls/CA-polar-bay`, `calls/CA-harbor-lane`, 'audit'].map(
     (path): Operation => async (companyId) => (await send[companyId]('GET', `/companies/${companyId}/${path}`)).body,
   )
   const leaks: string[] = []

@@ -105,6 +105,7 @@ async function serve(folder: string): Promise<void> {
     ...stores(store),
     contexts,
     booking: bookingPorts(store, clock),
+    notifications: store,
     responder: createResponder({ model: null }),
     saved: (companyId) => contexts.invalidate(companyId),
     live: { live: async () => [], end: async () => false },

@@ -7,6 +7,7 @@ import { runCli } from '../../src/cli.ts'
 import { PLATFORM } from '../../src/security/roles.ts'
 import { PASSWORD } from '../admin/admin-app.ts'
 import { openCompanyWorld, type CompanyWorld } from '../admin-resources/company-world.ts'
+import { lead } from '../events/fixtures.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
 type Said = Readonly<{ status: number; out: string; err: string }>
@@ -110,6 +111,18 @@ t.test('calls are watched as they happen; a lost connection is taken up where it
   running.end.abort()
   t.equal(await running.over, 0)
   await until(() => events.readerCount('polar-bay') === 0)
+})
+
+t.test('leads are listed, those that are left to do first of all', async (t) => {
+  const { run, world, url, env } = await openCli(t)
+  const owner = await world.as('polar-bay', 'owner')
+  env['CLIENTSVIA_URL'] = url
+  env['CLIENTSVIA_API_KEY'] = (await owner('POST', '/companies/polar-bay/api-keys', { label: 'cli', scopes: ['bookings:read', 'transcripts:read'] })).json().secret
+  await world.repositories.leads.create('polar-bay', lead('polar-bay', 'L1'))
+  await world.repositories.leads.create('polar-bay', lead('polar-bay', 'L2', { status: 'closed', callerName: null, phoneNumberE164: null }))
+  t.match(await run('leads', 'list', 'polar-bay'), { status: 0, out: /\tclosed\tcallback\t-\t-\t.*\n.*\tnew\tcallback\t\+12395550143\tDana\tWants a call about a furnace\.\n$/ })
+  t.notMatch((await run('leads', 'list', 'polar-bay', '--status', 'new')).out, /closed/)
+  t.match(await run('leads', 'list', 'polar-bay', '--status', 'odd'), { status: 1, err: /status/ })
 })
 
 t.test('the environment of a server is checked without starting it', async (t) => {
