@@ -5,7 +5,7 @@ import { withDeadline } from '../core/deadline.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { StageRecorder, STAGES } from '../core/latency-budget.ts'
 import type { CompanyContext } from '../response/company-context.ts'
-import { NO_EFFECTS } from '../booking/effect.ts'
+import type { Effect, Effects } from '../booking/effect.ts'
 import { INITIAL_DIALOGUE, type DialogueState } from '../response/dialogue.ts'
 import type { ReplyPart, TurnInput } from '../response/responder.ts'
 import { sameText } from '../security/secrets.ts'
@@ -58,8 +58,7 @@ export async function ask(ports: AdminPorts, clock: Clock, context: CompanyConte
         clock,
         firstPartBy: later(startedAt, FIRST_PART_MS),
         stages,
-        // A typed question tries the agent out; it never books anything.
-        effects: NO_EFFECTS,
+        effects: pretended((effect) => parts.push({ kind: 'trace', step: 'would-do', detail: { effect } })),
       },
       inTime,
     )
@@ -82,6 +81,16 @@ export async function ask(ports: AdminPorts, clock: Clock, context: CompanyConte
     firstPartMs,
     agentVersion: context.agent.version,
     companyVersion: context.company.version,
+  }
+}
+
+/** A typed question tries the agent out: the talk goes on as if it had been done, nothing is, and the trace says what. */
+function pretended(told: (effect: Effect) => void): Effects {
+  return {
+    perform: async (effect) => {
+      told(effect)
+      return { kind: 'done', appointment: null }
+    },
   }
 }
 

@@ -9,13 +9,13 @@ import { etagOf, guardedByIfMatch, requireIfMatch } from './conventions.ts'
 import type { AdminDeps } from './pipeline.ts'
 import { found } from './route.ts'
 
-type Listed = 'services' | 'resources' | 'calendars'
+type Listed = 'services' | 'resources' | 'calendars' | 'forms'
 
 /** One of a company's lists of things with an id. */
 export type CompanyList<Field extends Listed> = Readonly<{
   field: Field
   /** As it stands in the path and in the audit log: 'service' is /services/{serviceId} and `service.create`. */
-  noun: 'service' | 'resource' | 'calendar'
+  noun: 'service' | 'resource' | 'calendar' | 'form'
   tag: string
   /** The fields as they are stored, without rules over several of them: those are checked with the whole company. */
   schema: z.ZodObject
@@ -24,7 +24,7 @@ export type CompanyList<Field extends Listed> = Readonly<{
   removed?: (companyId: string, id: string, signal: AbortSignal) => Promise<void>
 }>
 
-/** Services, resources, calendars: parts of the company's document that are edited one by one. Their ETag is the company's. */
+/** Services, resources, calendars, forms: parts of the company's document that are edited one by one. Their ETag is the company's. */
 export function companyListRoutes<Field extends Listed>(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts, list: CompanyList<Field>): void {
   const { field, noun, tag, item } = list
   const base = `/companies/:companyId/${field}`

@@ -8,7 +8,7 @@ import { STAGES } from '../core/latency-budget.ts'
 import type { Principal } from '../security/principal.ts'
 import { maskPhoneNumber, normalizePhoneNumber } from '../tenancy/phone-numbers.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
-import { callBundleSchema, callViewSchema, outcomeSchema, turnViewSchema } from './call-views.ts'
+import { callBundleSchema, callViewSchema, outcomeSchema, turnView, turnViewSchema } from './call-views.ts'
 import { pageOf, pageQuery, pageReply, pageReplySchema } from './conventions.ts'
 import type { AdminDeps, Resources } from './pipeline.ts'
 import { recordingView, recordingViewSchema } from './recording-routes.ts'
@@ -83,7 +83,7 @@ function oneCall(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
       const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
       const turns = await ports.calls.turns(companyId, params.callSid, signal)
       await auditRead(deps, input, 'compliance.transcript_viewed', `call/${params.callSid}`)
-      return { status: 200, body: { call: shown(call, principal), turns, recordings: (await recordingsOf(ports, companyId, params.callSid, signal)).map(recordingView) } }
+      return { status: 200, body: { call: shown(call, principal), turns: turns.map(turnView), recordings: (await recordingsOf(ports, companyId, params.callSid, signal)).map(recordingView) } }
     },
   })
 
@@ -133,7 +133,7 @@ function takeOut(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
         after = page.at(-1)?.id ?? null
         if (page.length < GAPS_PAGE) break
       }
-      return { status: 200, body: { call, turns, gaps } }
+      return { status: 200, body: { call, turns: turns.map(turnView), gaps } }
     },
   })
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { TurnRecord } from '../call/call-record.ts'
 import { STAGES } from '../core/latency-budget.ts'
 
 /** What leaves of a call. Numbers of milliseconds may have decimals: they were measured. */
@@ -42,7 +43,47 @@ export const turnViewSchema = z.object({
   endpoint: z.object({ rule: z.string(), score: z.number(), waitMs: z.number(), lastVoicedMs: z.number() }).nullable(),
   interruption: z.object({ atMs: z.number(), heardMs: z.number(), rule: z.string() }).nullable(),
   trace: z.array(z.object({ step: z.string(), detail: z.record(z.string(), z.unknown()) })),
+  /** What the question before it had made likely; null in records from before it was kept. */
+  expectation: z.looseObject({ kind: z.string() }).nullable(),
+  /** What was understood in that light, and how surely; null where nothing was asked, or nobody listened for it. */
+  reading: z
+    .object({
+      verdict: z.enum(['act', 'read-back', 'outside']),
+      text: z.string(),
+      slots: z.array(z.object({ slotId: z.string(), value: z.string(), spoken: z.string(), confidence: z.number() })),
+      doubtful: z.object({ slotId: z.string().nullable(), word: z.string() }).nullable(),
+      scores: z.object({ costPerToken: z.number(), maxWordRegret: z.number(), gap: z.number().nullable() }),
+      source: z.enum(['audio', 'text', 'keys']),
+    })
+    .nullable(),
+  /** The form after the turn: every slot with its value, where it comes from and how sure it is. */
+  form: z
+    .object({
+      formId: z.string(),
+      phase: z.string(),
+      asked: z.object({ slotId: z.string().nullable(), how: z.string() }).nullable(),
+      slots: z.record(z.string(), z.object({ value: z.string(), spoken: z.string(), provenance: z.string(), confidence: z.number() })),
+      appointmentId: z.string().nullable(),
+    })
+    .nullable(),
 })
+
+/** A turn as it is shown: what was kept of the whole dialogue is its form. */
+export function turnView(turn: TurnRecord): z.input<typeof turnViewSchema> {
+  const { dialogue, expectation, reading, ...rest } = turn
+  return {
+    ...rest,
+    sources: [...rest.sources],
+    entryIds: [...rest.entryIds],
+    actions: [...rest.actions],
+    stages: [...rest.stages],
+    work: [...rest.work],
+    trace: [...rest.trace],
+    expectation: expectation ?? null,
+    reading: reading === undefined ? null : { ...reading, slots: [...reading.slots] },
+    form: dialogue?.form ?? null,
+  }
+}
 
 export const gapViewSchema = z.object({
   id: z.string(),

@@ -7,6 +7,7 @@ import { callRoutes } from './call-routes.ts'
 import { companyRoutes } from './company-routes.ts'
 import { erasureRoutes } from './erasure-routes.ts'
 import { eventRoutes } from './event-routes.ts'
+import { formRoutes } from './form-routes.ts'
 import { gapRoutes } from './gap-routes.ts'
 import { knowledgeRoutes } from './knowledge-routes.ts'
 import { knowledgeTransferRoutes } from './knowledge-transfer-routes.ts'
@@ -41,6 +42,7 @@ export function adminResources(ports: AdminPorts): readonly Resources[] {
     notificationRoutes(ports),
     serviceRoutes(ports),
     resourceRoutes(ports),
+    formRoutes(ports),
     bookingRuleRoutes(ports),
     availabilityRoutes(ports),
     appointmentRoutes(ports),

@@ -1,5 +1,6 @@
 import { ClientsViaError } from '../core/errors.ts'
 import { checkBooking } from './booking-check.ts'
+import { checkForms } from './form-check.ts'
 import { companySchema, type Company } from './company.ts'
 import { normalizePhoneNumber } from './phone-numbers.ts'
 
@@ -35,6 +36,7 @@ export function checkCompany(input: unknown): Company {
     dates.add(holiday.date)
   }
   checkBooking(company, refuse)
+  checkForms(company.forms, refuse)
   return company
 }
 

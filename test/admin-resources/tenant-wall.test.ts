@@ -5,6 +5,7 @@ import { ask } from '../../src/admin/ask.ts'
 import type { Principal } from '../../src/security/principal.ts'
 import { PERMISSIONS, PLATFORM, permissionsOf, ROLES, type Permission, type Role } from '../../src/security/roles.ts'
 import { knowledgeToCsv } from '../../src/tenancy/knowledge-csv.ts'
+import { formSchema } from '../../src/tenancy/form.ts'
 import { resourceSchema, serviceSchema } from '../../src/tenancy/booking-config.ts'
 import { visit } from '../booking/appointments.ts'
 import { item, lead } from '../events/fixtures.ts'
@@ -123,6 +124,11 @@ const TABLE: Readonly<Record<string, Row>> = {
   'GET /companies/{companyId}/resources/{resourceId}': { permission: 'config:read' },
   'PATCH /companies/{companyId}/resources/{resourceId}': { permission: 'config:write', body: { capacity: 2 }, ifMatch: true },
   'DELETE /companies/{companyId}/resources/{resourceId}': { permission: 'config:write' },
+  'GET /companies/{companyId}/forms': { permission: 'config:read' },
+  'POST /companies/{companyId}/forms': { permission: 'config:write', body: { name: 'Callback', slots: [{ id: 'name', label: 'the name', type: 'name', prompt: 'Your name?' }] } },
+  'GET /companies/{companyId}/forms/{formId}': { permission: 'config:read' },
+  'PATCH /companies/{companyId}/forms/{formId}': { permission: 'config:write', body: { done: 'Thank you.' }, ifMatch: true },
+  'DELETE /companies/{companyId}/forms/{formId}': { permission: 'config:write' },
   'GET /companies/{companyId}/booking-rules': { permission: 'config:read' },
   'PATCH /companies/{companyId}/booking-rules': { permission: 'config:write', body: { leadMinutes: 30 }, ifMatch: true },
   'GET /companies/{companyId}/availability': { permission: 'bookings:read', query: '?serviceId=visit' },
@@ -201,7 +207,7 @@ async function furnish(world: CompanyWorld, companyId: CompanyId, owner: Ask): P
   const grant = (await owner('POST', `/companies/${companyId}/break-glass`, { granteeUserId: support.id, permissions: ['config:write'], methods: ['PATCH'], pathPrefixes: ['/agents'], reason: 'to help them with it' })).json()
   return {
     agentId, version: '1', recordingId: recording.id, entryId: `entry-${suffix}`, targetId: `target-${suffix}`, callSid: `CA-x-${suffix}`, liveSid: `LIVE-${suffix}`, gapId: `gap-x-${suffix}`, name,
-    leadId: `lead-${suffix}`, messageId, kind: 'reminder_day_before', channel: 'sms', serviceId: `service-${suffix}`, resourceId: `resource-${suffix}`, appointmentId: `appointment-${suffix}`,
+    leadId: `lead-${suffix}`, messageId, kind: 'reminder_day_before', channel: 'sms', serviceId: `service-${suffix}`, resourceId: `resource-${suffix}`, appointmentId: `appointment-${suffix}`, formId: `form-${suffix}`,
     userId: user.id, deviceId: device?.id ?? 'no device', keyId: api.key?.id ?? 'no key', grantId: grant.grant?.id ?? 'no grant',
   }
 }
@@ -221,6 +227,7 @@ async function furnishBooking({ companies, appointments }: CompanyWorld['reposit
   await companies.save(companyId, {
     ...stored,
     services: [serviceSchema.parse({ id: 'visit', name: 'Visit', durationMinutes: 30 }), serviceSchema.parse({ id: service, name: 'Own visit', durationMinutes: 30 })],
+    forms: [formSchema.parse({ id: `form-${companyId}`, name: 'Own form', slots: [{ id: 'name', label: 'the name', type: 'name', prompt: 'Your name?' }] })],
     resources: [resourceSchema.parse({ id: 'desk', name: 'Desk', capacity: 100 }), resourceSchema.parse({ id: resource, name: 'Own desk' })],
   })
   const appointmentId = `appointment-${companyId}`
@@ -228,7 +235,7 @@ async function furnishBooking({ companies, appointments }: CompanyWorld['reposit
 }
 
 const ABSENT: Ids = {
-  serviceId: 'none', resourceId: 'none', appointmentId: 'none', leadId: 'none', messageId: 'none', kind: 'reminder_day_before', channel: 'sms',
+  serviceId: 'none', resourceId: 'none', appointmentId: 'none', formId: 'none', leadId: 'none', messageId: 'none', kind: 'reminder_day_before', channel: 'sms',
   agentId: 'none', version: '9', recordingId: 'none', entryId: 'none', targetId: 'none', callSid: 'none', liveSid: 'none', gapId: 'none', name: 'none', userId: 'none', deviceId: 'none', keyId: 'none', grantId: 'none',
 }
 
@@ -352,7 +359,7 @@ t.test('T23, T24: in 10,000 operations of two companies, no fact of the one reac
     async (companyId, n) => void ports.events.publish(companyId, { kind: 'turn.finished', at: '', callSid: 'CA1', data: { heard: CANARIES[companyId], n } }),
     async (companyId) => ports.secrets?.list(companyId),
   ]
-  const rest: Operation[] = ['knowledge', 'knowledge-export', 'gaps', 'calls', 'agents', 'effective-config', 'transfer-targets', 'services', 'resources', 'appointments', 'leads', 'messages', 'event-log', 'notification-templates', `calls/CA-polar-bay`, `calls/CA-harbor-lane`, 'audit'].map(
+  const rest: Operation[] = ['knowledge', 'knowledge-export', 'gaps', 'calls', 'agents', 'effective-config', 'transfer-targets', 'services', 'resources', 'forms', 'appointments', 'leads', 'messages', 'event-log', 'notification-templates', `calls/CA-polar-bay`, `calls/CA-harbor-lane`, 'audit'].map(
     (path): Operation => async (companyId) => (await send[companyId]('GET', `/companies/${companyId}/${path}`)).body,
   )
   const leaks: string[] = []

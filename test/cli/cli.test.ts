@@ -142,3 +142,18 @@ t.test('a command that is wrong says what would be right', async (t) => {
   t.match(await run('login', '--url', url, '--email', 'nobody@example.com'), { status: 1, err: /LOGIN_INVALID_CREDENTIALS/ })
   t.match(await run('login', '--url', 'http://127.0.0.1:1', '--email', 'nobody@example.com'), { status: 2, err: /does not answer/ })
 })
+
+t.test('forms are put from a file, new or in place of what is there, and listed', async (t) => {
+  const { run, world, folder, url } = await openCli(t)
+  await world.addUser(PLATFORM, 'owner', 'owner@example.com')
+  await run('login', '--url', url, '--email', 'owner@example.com')
+  const file = join(folder, 'callback.json')
+  const form = { id: 'callback', name: 'Callback', slots: [{ id: 'name', label: 'the name', type: 'name', prompt: 'May I have your name?' }] }
+  writeFileSync(file, JSON.stringify(form))
+  t.match(await run('forms', 'put', 'polar-bay', file), { status: 0, out: 'form callback, new\n' })
+  writeFileSync(file, JSON.stringify([{ ...form, name: 'Call me back', enabled: false }]))
+  t.match(await run('forms', 'put', 'polar-bay', file), { status: 0, out: 'form callback, changed\n' })
+  t.match(await run('forms', 'list', 'polar-bay'), { status: 0, out: 'callback\tlead\toff\tname\tCall me back\n' })
+  writeFileSync(file, JSON.stringify({ ...form, readBack: 'You are {{ nickname }}.' }))
+  t.match(await run('forms', 'put', 'polar-bay', file), { status: 1, err: /readBack.*nickname/ })
+})

@@ -83,7 +83,7 @@ t.test('a caller is asked for one thing after the other, and hears it all before
   t.same(form.hear('Jane Smith.').say, ['Is the number you are calling from the best one to reach you?'])
   t.same(form.hear('Yes.').say, ['What is the street address?'])
   t.equal(form.hear('12 Palm Street.').wish?.kind, 'search')
-  t.same(form.offer(offer(8, 'tomorrow at 8'), offer(10, 'tomorrow at 10')).say, ['I have tomorrow at 8, or tomorrow at 10. Which of those suits you?'])
+  t.same(form.offer(offer(8, 'tomorrow at 8'), offer(10, 'tomorrow at 10')).say, ['I have tomorrow at 8, or at 10. Which of those suits you?'])
   t.same(form.hear('Ten is good.').say, ['A AC repair, tomorrow at 10, at 12 Palm Street. Shall I book it?'])
   t.equal(form.hear('Yes, please.').wish?.kind, 'submit')
   t.match(form.values(), { service: 'repair', when: 'tomorrow morning', name: 'Jane Smith', phone: '+12395550142', address: '12 Palm Street' })
