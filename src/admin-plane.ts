@@ -33,8 +33,7 @@ import { deriveKey } from './security/secrets.ts'
 import { createSecurity, type Security } from './security/security.ts'
 import { parseKeyRing, type KeyRing } from './security/tokens.ts'
 import type { Readiness } from './server.ts'
-import { openEmbeddedSecurityStore } from './storage/embedded-security-store.ts'
-import type { EmbeddedStore } from './storage/embedded-store.ts'
+import type { Stores } from './storage/open-store.ts'
 
 /** Ended sessions, spent links and old counters are dropped this often. */
 const SWEEP_EVERY_MS = 6 * 60 * 60_000
@@ -44,7 +43,7 @@ export type AdminPlaneDeps = Readonly<{
   logger: Logger
   clock: Clock
   scope: Scope
-  store: EmbeddedStore
+  store: Stores
   contexts: CompanyContextSource
   booking: BookingPlane
   responder: Responder
@@ -83,11 +82,10 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
   const keyRing = await keysOf(admin.jwtKeys, 'JWT_KEYS', () => secretFile('auth.secret'))
   const masterKeys = await keysOf(admin.masterKeys, 'MASTER_KEYS', () => secretFile('master.secret'))
   const auditSecret = admin.auditSecret === null ? await secretFile('audit.secret') : new Uint8Array(Buffer.from(admin.auditSecret.reveal()))
-  const securityStore = openEmbeddedSecurityStore(join(config.dataDir, 'security.db'))
   const hashing = new HashingThreads(clock)
   const security = createSecurity({
     hashing,
-    store: securityStore,
+    store: store.security,
     clock,
     locator,
     notifier: deps.notifications.notifier ?? new ConsoleNotifier(deps.print),
@@ -128,8 +126,9 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     contexts: deps.contexts,
     responder: deps.responder,
     saved: (companyId) => {
-      forget(companyId)
+      // First, so that what is read anew is not what the caches still hold.
       deps.saved(companyId)
+      forget(companyId)
     },
     live: deps.directory,
     events: deps.events,
@@ -178,7 +177,6 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     close: async () => {
       await security.passwords.settled()
       await hashing.close()
-      securityStore.close()
     },
   }
 }

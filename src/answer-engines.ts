@@ -18,7 +18,7 @@ import { PromptLibrary } from './response/prompts.ts'
 import { SpeculationPolicy } from './response/speculation-policy.ts'
 import { FileVectorStore } from './response/vector-store.ts'
 import { VectorSync } from './response/vector-sync.ts'
-import type { EmbeddedStore } from './storage/embedded-store.ts'
+import type { Stores } from './storage/open-store.ts'
 import { OpenAiEmbedder } from './storage/openai-embedder.ts'
 import { PineconeIndex } from './storage/pinecone-index.ts'
 
@@ -27,7 +27,7 @@ export type AnswerEngineDeps = Readonly<{
   clock: Clock
   logger: Logger
   metrics: Pick<Metrics, 'engineFailed' | 'modelSpent'>
-  store: Pick<EmbeddedStore, 'companies' | 'knowledge' | 'documents'>
+  store: Pick<Stores, 'companies' | 'knowledge' | 'documents'>
   breakers: Breakers
   /** The encoder that comes along: alone, or behind the vendor's. */
   embedder: Embedder

@@ -13,6 +13,8 @@ import { listLeads } from './cli-leads.ts'
 import { configReport, loadConfig, publicBaseUrl } from './config.ts'
 import { SystemClock, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
+import { MongoDatabase } from './storage/mongo-database.ts'
+import { migrateMongo } from './storage/mongo-schema.ts'
 
 const USAGE = `Administers a ClientsVia server.
 
@@ -29,6 +31,7 @@ const USAGE = `Administers a ClientsVia server.
   clientsvia calls tail COMPANY                  calls and turns as they happen
   clientsvia leads list COMPANY                  what callers wanted, newest first; --status new for what is left to do
   clientsvia audit verify COMPANY                whether the audit log is whole; names the first bad row
+  clientsvia migrate                             prepares the database of MONGODB_URL: collections and indexes
   clientsvia config check                        the server's environment, as the server would read it
 
 CLIENTSVIA_URL and CLIENTSVIA_API_KEY stand before what login has kept.
@@ -68,7 +71,7 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
     return values.help === true ? DONE : WRONG
   }
   const [first = '', second = '', ...rest] = positionals
-  switch (first === 'login' || first === 'logout' || first === 'try' ? first : `${first} ${second}`) {
+  switch (first === 'login' || first === 'logout' || first === 'try' || first === 'migrate' ? first : `${first} ${second}`) {
     case 'login':
       return login(values, world)
     case 'logout':
@@ -94,6 +97,8 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
       return DONE
     case 'audit verify':
       return verifyAudit(await signedIn(world), one(rest, 'COMPANY'), world)
+    case 'migrate':
+      return migrate(world)
     case 'config check':
       return checkConfig(world)
     default:
@@ -300,6 +305,22 @@ async function signedIn(world: CliWorld): Promise<ApiClient> {
   const credentials = await readCredentials(file, world.env)
   if (credentials === null) throw new UsageError('sign in first: clientsvia login')
   return new ApiClient(file, credentials, world.clock)
+}
+
+/** Against the database itself: the server that uses it need not run, and refuses to before this. */
+async function migrate(world: CliWorld): Promise<number> {
+  const { store } = loadConfig(world.env).stores
+  if (store.kind !== 'mongodb') throw new UsageError('MONGODB_URL is not set: the embedded store prepares itself when the server starts')
+  const database = MongoDatabase.open(store.url.reveal(), store.database)
+  try {
+    await migrateMongo(database, (line) => world.write(`${line}\n`), world.signal)
+    return DONE
+  } catch (error) {
+    if (isClientsViaError(error, 'STORE_FAILED')) world.writeError(`${String(error.details['detail'])}\n`)
+    throw error
+  } finally {
+    await database.close()
+  }
 }
 
 function credentialsFile(env: Readonly<Record<string, string | undefined>>): string {

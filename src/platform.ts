@@ -36,7 +36,7 @@ import { phrasesToWarm } from './response/phrases.ts'
 import { toSpeakable } from './response/quality.ts'
 import { buildServer, closeServer, Readiness } from './server.ts'
 import { createSpeechEngines } from './speech-engines.ts'
-import { openEmbeddedStore } from './storage/embedded-store.ts'
+import { openStore } from './storage/open-store.ts'
 import { RecordingFiles } from './storage/recording-files.ts'
 import { seedCompanies } from './storage/seed.ts'
 import { EmbeddedSynthesizer } from './synthesis/embedded-synthesizer.ts'
@@ -80,7 +80,6 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const events = new EventBus()
   if (place.link !== null) shareMetrics(metrics.registry)
   const seat = takeSeat(place, { clock, events, maxCalls: MAX_CALLS })
-  const { directory } = seat
   const load = new LoadMonitor({ loopLagMs: LOOP_LAG_LIMIT_MS, memoryBytes: config.server.memoryLimitBytes })
   const readiness = new Readiness()
   mkdirSync(config.dataDir, { recursive: true })
@@ -97,11 +96,16 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     folder: join(cacheDir, 'phrases'),
     onFolderError: (error) => logger.warn({ error: String(error) }, 'phrase cache folder not usable'),
   })
-  const store = await openEmbeddedStore({
-    dataDir: config.dataDir,
-    onProblem: (problem) => logger.error({ problem }, 'stored document cannot be read'),
+  const store = await openStore({
+    config,
+    clock,
+    logger,
+    directory: seat.directory,
     onEvent: (event) => seat.publish(event.companyId, { kind: event.type, at: event.at, callSid: event.callSid ?? '', data: liveFacts(event) }),
+    signal: scope.signal,
   })
+  const directory = store.shared?.directory ?? seat.directory
+  for (const { name, check } of store.parts) readiness.part(name, check)
   let listeningAt = ''
   // The vault opens with the administration, before the first call.
   const vault: { secrets: AdminPlane['secrets'] | null } = { secrets: null }
@@ -115,7 +119,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     signal: scope.signal,
     onFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'spending not read'),
   })
-  const breakers = new Breakers(clock)
+  const breakers = new Breakers(clock, store.shared?.breakers ?? null)
   const answers = createAnswerEngines({
     config, clock, logger, metrics, store, breakers, embedder, cacheDir,
     spentTodayCents: (companyId) => spend.spentToday(companyId, scope.signal),
@@ -135,9 +139,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const { voiceOf } = speech
   const companyContexts = new CachedCompanyContext({
     clock,
-    companies: store.companies,
-    agents: store.agents,
-    knowledge: store.knowledge,
+    ...store.forCalls,
     ...answers.meaning,
     signal: scope.signal,
     onRefreshFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'company not refreshed'),
@@ -150,7 +152,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     logger,
     scope,
     contexts,
-    findCompanyByNumber: (number, signal) => store.companies.findByPhoneNumber(number, signal),
+    findCompanyByNumber: (number, signal) => store.forCalls.companies.findByPhoneNumber(number, signal),
     calls: store.calls,
     recordings: { store: recordings, speakable },
     spend,
@@ -216,7 +218,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     clock,
     logger,
     handler: service,
-    mediaTokens: seat.mediaTokens,
+    mediaTokens: store.shared?.mediaTokens ?? seat.mediaTokens,
     publicBaseUrl: () => listeningAt,
     twilioAuthToken: config.twilio?.authToken.reveal() ?? null,
     twilioAccountSid: config.twilio?.accountSid ?? null,
@@ -262,7 +264,10 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     notifications,
     readiness,
     isFirst: seat.isFirst,
-    saved: seat.saved,
+    saved: (companyId) => {
+      seat.saved(companyId)
+      store.saved(companyId)
+    },
     warm: (companyId) => {
       if (seat.isFirst) answers.knowledgeChanged(companyId)
       void warmCompany(companyId).catch((error: unknown) => {
@@ -283,6 +288,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   }
 
   seat.onSavedElsewhere((companyId) => admin.savedElsewhere(companyId))
+  store.onSavedElsewhere((companyId) => admin.savedElsewhere(companyId))
+  store.onGap(() => companyContexts.doubt())
   let stopping: Promise<void> | null = null
   const stop = async (): Promise<void> => {
     readiness.drain()
@@ -312,6 +319,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       // The voice speaks the first lines while the recogniser still loads: two cores, two jobs.
       const ears = Promise.all([transcriber.warm(scope.signal), voiceActivity.warm(scope.signal)])
       const voice = synthesizer.warm(scope.signal)
+      store.start(scope.signal)
       if (config.demoCompanies && seat.isFirst) await seedCompanies(store, demoCompanies(), scope.signal)
       const listen = async (): Promise<number> => {
         await app.listen({ host: config.server.host, port: config.server.port })

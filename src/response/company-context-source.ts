@@ -64,6 +64,11 @@ export class CachedCompanyContext implements CompanyContextSource {
     this.#loading.delete(companyId)
   }
 
+  /** Another process's saves may have been missed: what is here is served on, and read anew. */
+  doubt(): void {
+    for (const cached of this.#cache.values()) cached.freshUntil = this.#deps.clock.now()
+  }
+
   async #refresh(companyId: string, before: Cached): Promise<void> {
     before.freshUntil = later(this.#deps.clock.now(), RETRY_MS)
     try {

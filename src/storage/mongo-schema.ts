@@ -59,7 +59,7 @@ const COLLECTIONS: Readonly<Record<string, readonly Index[]>> = {
 /** Counts up whenever the list above changes: a server that is newer than its database says so at start. */
 const SCHEMA_VERSION = 1
 const SCHEMA_ID = 'schema'
-/** Building an index over many records takes its time; the server is not running meanwhile. */
+/** A server that speaks the protocol may lack TTL indexes (FerretDB 1). */
 const NOT_IMPLEMENTED = 238
 
 /** Makes what is missing; harmless to repeat. Says, line by line, what the server cannot do and what follows from it. */
@@ -79,7 +79,7 @@ export async function migrateMongo(database: MongoDatabase, say: (line: string) 
       }
     }
   }
-  if (cannotExpire) say('this server does not drop what has ended (no TTL indexes): the sweeps of the running server do')
+  if (cannotExpire) say('this server does not drop what has ended (it has no TTL indexes): ended links, counters and requests stay, unused')
   await database.collection('schema').put({ _id: SCHEMA_ID, version: SCHEMA_VERSION }, signal)
   say(`schema ${SCHEMA_VERSION}: ${Object.keys(COLLECTIONS).length} collections ready`)
 }
