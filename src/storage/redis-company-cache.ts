@@ -33,7 +33,7 @@ export class RedisCompanyCache {
       const { from, companyId } = newsSchema.parse(JSON.parse(message))
       if (from !== this.#name) for (const hear of this.#listeners) hear(companyId)
     })
-    listener.onGap(() => {
+    link.onConnected(() => {
       const untold = [...this.#untold]
       this.#untold.clear()
       for (const companyId of untold) this.changed(companyId)

@@ -9,8 +9,6 @@ export type RedisLinkOptions = Readonly<{
   clock: Clock
   /** Longer than this and the answer is worth nothing to whoever waits. */
   commandTimeoutMs: number
-  /** Told when the connection is there and when it is gone. */
-  onChange?: (isUp: boolean, detail: string) => void
 }>
 
 /** What a call may wait for Redis: a turn has some 600 ms, and whatever Redis knows can be decided locally. */
@@ -35,7 +33,7 @@ export class RedisLink {
   readonly #clock: Clock
   #timeoutsInARow = 0
   #awayUntil = instant(0)
-  #connections = 0
+  readonly #whenConnected: (() => void)[] = []
   #detail = 'connecting'
 
   constructor(options: RedisLinkOptions) {
@@ -49,14 +47,12 @@ export class RedisLink {
       retryStrategy: (attempt) => Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt, 10)),
     })
     this.#redis.on('ready', () => {
-      this.#connections += 1
       this.#timeoutsInARow = 0
       this.#detail = 'connected'
-      options.onChange?.(true, this.#detail)
+      for (const whenConnected of this.#whenConnected) whenConnected()
     })
     // Every failed attempt to connect says why; without a listener each would end the process.
     this.#redis.on('error', (error: Error) => (this.#detail = error.message))
-    this.#redis.on('close', () => options.onChange?.(false, this.#detail))
   }
 
   /** Whether a command sent now has a chance. */
@@ -68,9 +64,9 @@ export class RedisLink {
     return this.isUp ? 'connected' : `not answering: ${this.#detail}`
   }
 
-  /** How often it connected: what Redis kept in memory may be gone when this has grown. */
-  get connections(): number {
-    return this.#connections
+  /** Called at each connection, and when Redis answers after it did not: what could not be said while there was none may be said now. */
+  onConnected(listener: () => void): void {
+    this.#whenConnected.push(listener)
   }
 
   /** Waits for the first connection; false when it does not come in time. Commands may be sent either way. */
@@ -89,7 +85,9 @@ export class RedisLink {
     if (!this.isUp) throw away(this.#detail)
     try {
       const result = await untilAborted(work(this.#redis), signal)
+      const wasHanging = this.#timeoutsInARow > 0
       this.#timeoutsInARow = 0
+      if (wasHanging) for (const whenConnected of this.#whenConnected) whenConnected()
       return result
     } catch (error) {
       signal?.throwIfAborted()

@@ -165,7 +165,7 @@ if (redis !== null) {
     t.equal((await cut.reads.companies.findByPhoneNumber(NUMBER))?.name, 'Renamed', 'from the database')
     wire.set('up')
     const nameElsewhere = async (): Promise<string | undefined> => (await other.reads.companies.findByPhoneNumber(NUMBER))?.name
-    for (let i = 0; i < 200 && (await nameElsewhere()) !== 'Renamed'; i += 1) await sleep(25)
+    for (let i = 0; i < 400 && (await nameElsewhere()) !== 'Renamed'; i += 1) await sleep(25)
     t.equal(await nameElsewhere(), 'Renamed')
   })
 }
