@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
 import { homedir, tmpdir } from 'node:os'
@@ -32,7 +32,7 @@ export async function mongoService(): Promise<Service | null> {
   return start(program, (port, folder) => [`127.0.0.1:${port}`, `${folder}/`], (port) => `mongodb://127.0.0.1:${port}`)
 }
 
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
@@ -43,29 +43,43 @@ export async function freePort(): Promise<number> {
 
 async function start(program: string, args: (port: number, folder: string) => string[], url: (port: number) => string): Promise<Service> {
   const folder = mkdtempSync(join(tmpdir(), 'clientsvia-service-'))
-  const port = await freePort()
-  const child = spawn(program, args(port, folder), { stdio: 'ignore', cwd: folder })
-  t.teardown(() => {
-    child.kill('SIGKILL')
-    rmSync(folder, { recursive: true, force: true })
-  })
-  process.once('exit', () => child.kill('SIGKILL'))
-  await answering('127.0.0.1', port)
-  return { url: url(port), host: '127.0.0.1', port }
+  // A free port may be taken by the time the server asks for it.
+  for (let tries = 0; tries < 5; tries += 1) {
+    const port = await freePort()
+    const child = spawn(program, args(port, folder), { stdio: 'ignore', cwd: folder })
+    if (!(await answering(child, port))) continue
+    process.once('exit', () => child.kill('SIGKILL'))
+    t.teardown(() => {
+      child.kill('SIGKILL')
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    })
+    return { url: url(port), host: '127.0.0.1', port }
+  }
+  throw new Error(`${program} does not start`)
 }
 
-async function answering(host: string, port: number): Promise<void> {
+/** False when the program has ended instead. */
+async function answering(child: ChildProcess, port: number): Promise<boolean> {
   const until = performance.now() + STARTED_WITHIN_MS
-  for (;;) {
+  while (performance.now() < until) {
+    if (child.exitCode !== null) return false
     const reached = await new Promise<boolean>((resolve) => {
-      const socket = connect(port, host)
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-      socket.once('connect', () => socket.destroy())
+      const socket = connect(port, '127.0.0.1')
+      socket.once('connect', () => {
+        socket.destroy()
+        resolve(true)
+      })
+      socket.once('error', () => resolve(false))
     })
-    if (reached) return
-    if (performance.now() > until) throw new Error(`nothing answers on ${host}:${port}`)
+    // Another server may be the one that answers: ours would have ended by then.
+    if (reached) {
+      await sleep(30)
+      return child.exitCode === null
+    }
     await sleep(20)
   }
+  child.kill('SIGKILL')
+  return false
 }
 
 function serviceAt(url: string): Service {
