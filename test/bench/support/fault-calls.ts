@@ -68,6 +68,9 @@ const PRICE: Question = { wav: 'faq-price-diagnostic.wav', answer: /95 dollars/i
 const INTO_SPEECH_MS = 600
 const INTO_ANSWER_MS = 300
 const LOUD_DB = -40
+/** The server takes calls again once its loop has been in time for five seconds. */
+const RELIEF_MS = 6000
+const MOST_TRIES = 8
 
 /** A server with its own embedded engines beside the subject, for as many calls as wanted. */
 export class FaultWorld {
@@ -88,8 +91,16 @@ export class FaultWorld {
     return new FaultWorld(platform, publicBaseUrl, subject)
   }
 
-  /** One call with one fault. Without a fault: what the caller hears when all is well. */
+  /** One call with one fault. Without a fault: what the caller hears when all is well. A machine too busy to take calls is waited for. */
   async call(fault: Fault | null, phase: Phase): Promise<FaultCell> {
+    for (let tries = 1; ; tries += 1) {
+      const cell = await this.#place(fault, phase)
+      if (tries === MOST_TRIES || !cell.problems.some((problem) => problem.includes('lines are busy'))) return cell
+      await clock.sleep(RELIEF_MS)
+    }
+  }
+
+  async #place(fault: Fault | null, phase: Phase): Promise<FaultCell> {
     const subject = this.#subject
     await subject.fail(null)
     this.#platform.breakers.forget()
@@ -120,7 +131,8 @@ export class FaultWorld {
       answered: question.answer.test(turn?.delivered ?? ''),
       earlier: phase === 'after' ? { gapMs: judged.measures.steps[0]?.gapMs ?? null, understood: turns[0]?.heard ?? '', heard: turns[0]?.delivered ?? '' } : null,
       greeted: judged.measures.greetingMs !== null && judged.measures.greetingMs <= 1200,
-      problems: evidence.problems,
+      // A call that was refused has no greeting, but something was said instead.
+      problems: [...evidence.problems, ...(judged.measures.greetingMs === null ? evidence.verbs.map((verb) => JSON.stringify(verb)) : [])],
       harnessLateMs: evidence.worstLateMs,
     }
   }
