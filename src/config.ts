@@ -40,7 +40,7 @@ export type Config = Readonly<{
   sttWorkers: number
   voiceActivity: 'silero' | 'level'
   /** What the operator pays, in US cents; null: cost is not shown. */
-  rates: Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
+  rates: Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null; sttMinuteCents: number | null; ttsCharacterCents: number | null }>
   budget: LatencyBudget
   /** Whether replies are begun before the end of a turn is certain. */
   earlyReplies: boolean
@@ -489,7 +489,12 @@ function assemble(values: Values): Omit<Config, 'settings'> {
     // One processor is the media loop's.
     voiceActivity: values.VOICE_ACTIVITY,
     sttWorkers: values.STT_WORKERS ?? Math.max(1, availableParallelism() - 1),
-    rates: { callMinuteCents: values.CALL_MINUTE_CENTS ?? null, modelTokenCents: values.MODEL_TOKEN_CENTS ?? null },
+    rates: {
+      callMinuteCents: values.CALL_MINUTE_CENTS ?? null,
+      modelTokenCents: values.MODEL_TOKEN_CENTS ?? null,
+      sttMinuteCents: values.STT_MINUTE_CENTS ?? null,
+      ttsCharacterCents: values.TTS_CHARACTER_CENTS ?? null,
+    },
     earlyReplies: values.TURN_EARLY_REPLIES,
     engines: enginesOf(values),
     admin: {

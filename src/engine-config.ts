@@ -12,8 +12,6 @@ export type EngineConfig = Readonly<{
   deepgram: DeepgramConfig
   openai: OpenAiConfig
   pinecone: PineconeConfig
-  /** What the operator pays its vendors, in US cents; null: cost is not shown. */
-  rates: Readonly<{ sttMinuteCents: number | null; ttsCharacterCents: number | null }>
 }>
 /** Without key and address: only companies that bring a key of their own can use it. */
 export type DeepgramConfig = Readonly<{
@@ -60,8 +58,6 @@ export type EngineValues = Readonly<{
   OPENAI_TTS_MODEL?: string | undefined
   PINECONE_API_KEY?: string | undefined
   PINECONE_INDEX_HOST?: string | undefined
-  STT_MINUTE_CENTS?: number | undefined
-  TTS_CHARACTER_CENTS?: number | undefined
 }>
 
 /** What was said outright, else the engine whose key or address is there, else the one that comes along. */
@@ -91,7 +87,6 @@ export function enginesOf(values: EngineValues): EngineConfig {
       ttsModel: values.OPENAI_TTS_MODEL ?? DEFAULT_TTS_MODEL,
     },
     pinecone: { apiKey: secretOrNull(values.PINECONE_API_KEY), indexHost: values.PINECONE_INDEX_HOST ?? null },
-    rates: { sttMinuteCents: values.STT_MINUTE_CENTS ?? null, ttsCharacterCents: values.TTS_CHARACTER_CENTS ?? null },
   }
 }
 

@@ -178,6 +178,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
         seat.publish(companyId, { kind: 'limit.reached', at: clock.wallTime().toISOString(), callSid, data: { limit } }),
     },
     modelSpend: answers.spendOf,
+    speechSpend: speech.spendOf,
     directory,
     overload: () => load.overload,
     unfinished: unfinishedLead,

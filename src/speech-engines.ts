@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import type { SpeechSpend } from './call/call-record.ts'
 import type { Config } from './config.ts'
 import type { Breakers } from './core/breaker.ts'
 import type { Clock } from './core/clock.ts'
@@ -10,10 +11,10 @@ import { createEngineMetrics } from './observability/engine-metrics.ts'
 import type { Metrics } from './observability/metrics.ts'
 import type { CompanyContext, CompanyContextSource } from './response/company-context.ts'
 import { DeepgramSynthesizer } from './synthesis/deepgram-synthesizer.ts'
-import type { EmbeddedSynthesizer } from './synthesis/embedded-synthesizer.ts'
 import { FailoverSynthesizer, type VoiceEngine } from './synthesis/failover-synthesizer.ts'
 import { OpenAiSynthesizer } from './synthesis/openai-synthesizer.ts'
 import type { PhraseCache, WarmableVoice } from './synthesis/phrase-cache.ts'
+import type { PrioritySynthesizer } from './synthesis/speaking.ts'
 import { voiceAt, type VoiceEngineName } from './synthesis/voices.ts'
 import { deepgramVendor } from './transcription/deepgram-line.ts'
 import { DeepgramTranscriber } from './transcription/deepgram-transcriber.ts'
@@ -21,14 +22,14 @@ import { FailoverTranscriber } from './transcription/failover-transcriber.ts'
 import type { Transcriber } from './transcription/transcriber.ts'
 
 export type SpeechEngineDeps = Readonly<{
-  config: Pick<Config, 'engines' | 'budget'>
+  config: Pick<Config, 'engines' | 'budget' | 'rates'>
   clock: Clock
   logger: Logger
   metrics: Pick<Metrics, 'registry' | 'engineFailed'>
   breakers: Breakers
   /** What comes along, and stands behind every vendor. */
   transcriber: Transcriber
-  synthesizer: EmbeddedSynthesizer
+  synthesizer: PrioritySynthesizer
   phrases: PhraseCache
   /** A company's own key by the name it is kept under; null where it has none. */
   secretOf: (companyId: string, name: string, signal: AbortSignal) => Promise<string | null>
@@ -37,7 +38,10 @@ export type SpeechEngineDeps = Readonly<{
 /** Who listens and who speaks, for each company as it chose, with the vendor's failover behind it. */
 export type SpeechEngines = Readonly<{
   transcriber: Transcriber
-  voiceOf: (context: CompanyContext) => WarmableVoice
+  /** `callSid`: whose bill it is; without one nobody's, as for phrases made in advance. */
+  voiceOf: (context: CompanyContext, callSid?: string) => WarmableVoice
+  /** What a call's vendors bill until now; null where none took part. */
+  spendOf: (callSid: string) => SpeechSpend | null
   /** Contexts as before; once one is loaded its company's choice and keys are known, so that no call waits for them. */
   knowing: (contexts: CompanyContextSource) => CompanyContextSource
   close: () => Promise<void>
@@ -50,6 +54,8 @@ export const OWN_OPENAI_KEY = 'openai_api_key'
 /** A store that takes longer must not hold a call: the platform's key speaks. */
 const KEYS_WITHIN_MS = 200
 const MOST_COMPANIES = 2000
+/** Ten times what a process holds at once. */
+const MOST_CALLS = 5000
 /** Accounts whose lines are kept open at once. */
 const MOST_ACCOUNTS = 200
 
@@ -59,8 +65,9 @@ type Account = Readonly<{ key: string | null; label: string }>
 export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
   const { config, clock, logger, breakers, transcriber, synthesizer, phrases } = deps
   const { engines } = config
-  const meters = createEngineMetrics(deps.metrics.registry, engines.rates)
+  const meters = createEngineMetrics(deps.metrics.registry, config.rates)
   meters.watchBreakers(() => breakers.states)
+  const spend = new CallSpend()
   const choices = new LRUCache<string, Choice>({ max: MOST_COMPANIES })
   const ownKeys = new LRUCache<string, Readonly<{ deepgram: string | null; openai: string | null }>>({ max: MOST_COMPANIES })
   const auras = new LRUCache<string, DeepgramSynthesizer>({ max: MOST_ACCOUNTS, dispose: (voice) => voice.close() })
@@ -97,7 +104,10 @@ export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
       primary: new DeepgramTranscriber({
         clock,
         vendor: deepgramVendor({ apiKey: account.key, baseUrl, model }),
-        onUsage: (_companyId, seconds) => meters.listened('deepgram', seconds),
+        onUsage: (callId, seconds) => {
+          meters.listened('deepgram', seconds)
+          spend.add(callId, { sttSeconds: seconds, ttsCharacters: 0 })
+        },
         onFinal: (afterMs) => meters.firstByte('stt', 'deepgram', afterMs),
       }),
       fallback: transcriber,
@@ -177,13 +187,16 @@ export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
       name: 'as each company chose',
       open: (options, signal) => (choices.get(options.companyId)?.listening ?? transcriber).open(options, signal),
     },
-    voiceOf: (context) => {
+    spendOf: (callSid) => spend.of(callSid),
+    voiceOf: (context, callSid) => {
       const company = { companyId: context.company.id, agentVersion: context.agent.version }
       const choice = choices.get(context.company.id)
       const spare = phrases.forCompany(company, embeddedOnly)
       if (choice === undefined || choice.speaking === embeddedOnly) return spare
       choice.prepare(context)
-      return withSpare(phrases.forCompany(company, choice.speaking), spare, context)
+      return withSpare(phrases.forCompany(company, choice.speaking), spare, context, (characters) => {
+        if (callSid !== undefined) spend.add(callSid, { sttSeconds: 0, ttsCharacters: characters })
+      })
     },
     knowing: (contexts) => ({
       load: async (companyId, signal) => {
@@ -203,6 +216,20 @@ export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
   }
 }
 
+/** By call; a call whose stream broke and came back goes on with its sum. */
+class CallSpend {
+  readonly #byCall = new LRUCache<string, SpeechSpend>({ max: MOST_CALLS })
+
+  add(callSid: string, more: SpeechSpend): void {
+    const before = this.#byCall.get(callSid) ?? { sttSeconds: 0, ttsCharacters: 0 }
+    this.#byCall.set(callSid, { sttSeconds: before.sttSeconds + more.sttSeconds, ttsCharacters: before.ttsCharacters + more.ttsCharacters })
+  }
+
+  of(callSid: string): SpeechSpend | null {
+    return this.#byCall.get(callSid) ?? null
+  }
+}
+
 /** The agent's own word, then the platform's. */
 function wantedEngines(agent: CompanyContext['agent'], engines: Config['engines']): Readonly<{ stt: 'embedded' | 'deepgram'; tts: VoiceEngineName }> {
   const spoken = agent.voice.engine === 'default' ? agent.engines.tts : agent.voice.engine
@@ -217,12 +244,15 @@ function accountOf(ownKey: string | null, platform: Readonly<{ apiKey: { reveal(
 }
 
 /** Lines that must be ready whatever happens to the vendor are ready in the embedded voice too. */
-function withSpare(voice: WarmableVoice, spare: WarmableVoice, { agent }: CompanyContext): WarmableVoice {
+function withSpare(voice: WarmableVoice, spare: WarmableVoice, { agent }: CompanyContext, onCharacters: (count: number) => void): WarmableVoice {
   const bridging = new Set<string>([...agent.lines.stall, agent.lines.inaudible])
   return {
     peek: (text, settings) => voice.peek(text, settings),
     spare: (text, settings) => spare.peek(text, settings),
-    synthesize: (text, settings, signal, dueBy) => voice.synthesize(text, settings, signal, dueBy),
+    synthesize: (text, settings, signal, dueBy) => {
+      if (voice.peek(text, settings) === null) onCharacters(text.length)
+      return voice.synthesize(text, settings, signal, dueBy)
+    },
     warm: async (texts: readonly SpeakableText[], settings, signal) => {
       await spare.warm(texts.filter((text) => bridging.has(text)), settings, signal)
       await voice.warm(texts, settings, signal)

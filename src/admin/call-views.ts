@@ -19,6 +19,7 @@ export const callViewSchema = z.object({
   durationSeconds: z.number().nullable(),
   streamErrors: z.array(z.string()),
   lostFrameCount: z.int(),
+  speech: z.object({ sttSeconds: z.number(), ttsCharacters: z.int() }).exactOptional(),
 })
 
 const stage = z.enum(STAGES)

@@ -106,8 +106,8 @@ export async function saveCompany(ports: AdminPorts, before: Company, change: Re
 
 /** A limit on what nobody has put a price on would never be reached. */
 function checkSpending(company: Company, rates: UsageRates): Company {
-  if (company.limits.dailySpendCents !== null && rates.callMinuteCents === null && rates.modelTokenCents === null) {
-    throw new ClientsViaError('INVALID_INPUT', 'limits.dailySpendCents: needs CALL_MINUTE_CENTS or MODEL_TOKEN_CENTS in the settings of the server', { field: 'limits.dailySpendCents' })
+  if (company.limits.dailySpendCents !== null && Object.values(rates).every((rate) => rate === null)) {
+    throw new ClientsViaError('INVALID_INPUT', 'limits.dailySpendCents: needs CALL_MINUTE_CENTS, MODEL_TOKEN_CENTS, STT_MINUTE_CENTS or TTS_CHARACTER_CENTS in the settings of the server', { field: 'limits.dailySpendCents' })
   }
   return company
 }

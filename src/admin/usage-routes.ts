@@ -32,11 +32,13 @@ export function usageRoutes(ports: AdminPorts): Resources {
           modelTokens: z.int(),
           /** Of them, for answers nobody was to hear: the caller went on. */
           wastedModelTokens: z.int(),
+          sttSeconds: z.int(),
+          ttsCharacters: z.int(),
           gapP50Ms: z.number().nullable(),
           gapP95Ms: z.number().nullable(),
           complete: z.boolean(),
           /** In US cents, by the operator's rates; null where no rate is set. */
-          cost: z.object({ callsCents: z.number().nullable(), modelCents: z.number().nullable(), wastedModelCents: z.number().nullable() }),
+          cost: z.object({ callsCents: z.number().nullable(), modelCents: z.number().nullable(), wastedModelCents: z.number().nullable(), listeningCents: z.number().nullable(), speakingCents: z.number().nullable() }),
         }),
       },
       handler: async ({ companyId, query, signal }) => {

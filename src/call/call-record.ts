@@ -65,6 +65,14 @@ export type TurnRecord = Readonly<{
   dialogue?: DialogueState
 }>
 
+/** What a call's speech vendors bill; nothing for the engines that come along. */
+export type SpeechSpend = Readonly<{
+  /** Audio sent to be listened to, replays included. */
+  sttSeconds: number
+  /** Asked to be spoken; what came from the cache was not. */
+  ttsCharacters: number
+}>
+
 export type CallRecord = Readonly<{
   companyId: string
   callSid: string
@@ -80,6 +88,8 @@ export type CallRecord = Readonly<{
   durationSeconds: number | null
   streamErrors: readonly string[]
   lostFrameCount: number
+  /** Absent where no vendor listened or spoke. */
+  speech?: SpeechSpend
 }>
 
 export type Gap = Readonly<{ id: string; companyId: string; callSid: string; turn: number; question: string; askedAt: string; solvedByEntryId: string | null }>

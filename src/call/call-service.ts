@@ -11,7 +11,7 @@ import type { LearningRecord } from '../response/responder.ts'
 import type { Company } from '../tenancy/company.ts'
 import type { CallHandler, CallRouting, CarrierStatusUpdate, StreamStatusUpdate } from './call-handler.ts'
 import type { CallContinuation, CallLeg } from './call-leg.ts'
-import type { CallOutcome, CallRecord, CallRepository, TurnRecord, ModelSpend } from './call-record.ts'
+import type { CallOutcome, CallRecord, CallRepository, ModelSpend, SpeechSpend, TurnRecord } from './call-record.ts'
 import type { CallDirectory } from './call-directory.ts'
 import { CallRecorder } from './call-recorder.ts'
 import { restoredDialogue } from './restored-dialogue.ts'
@@ -81,6 +81,8 @@ export type CallServiceDeps = Readonly<{
   modelSpend?: (companyId: string, callSid: string, turn: number, answered: boolean) => ModelSpend | null
   /** What a caller leaves who is gone in the middle of something. */
   unfinished?: (context: CompanyContext, dialogue: DialogueState, from: string) => LeadInput | null
+  /** What the call's speech vendors bill until now; null where none took part. */
+  speechSpend?: (callSid: string) => SpeechSpend | null
   conversation: Omit<ConversationDeps, 'clock' | 'onTurn' | 'onLearning' | 'onAction' | 'onError'>
 }>
 
@@ -357,7 +359,9 @@ export class CallService implements CallHandler {
     const { companyId, callSid } = leg.start
     const endedAt = this.#deps.clock.wallTime().toISOString()
     try {
-      await this.#deps.calls.update(companyId, callSid, { outcome, endedAt, lostFrameCount: leg.lostFrameCount })
+      const speech = this.#deps.speechSpend?.(callSid) ?? null
+      const ending = { outcome, endedAt, lostFrameCount: leg.lostFrameCount }
+      await this.#deps.calls.update(companyId, callSid, speech === null ? ending : { ...ending, speech })
     } catch (error) {
       this.#deps.logger.error({ companyId, callSid, error: String(error) }, 'call record not written')
     }

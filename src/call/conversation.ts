@@ -54,7 +54,7 @@ export type ConversationDeps = Readonly<{
   wordsHeard: WordsHeard
   correct: (context: CompanyContext, text: string) => string
   lines: (context: CompanyContext) => Readonly<{ stall: readonly SpeakableText[]; apology: SpeakableText }>
-  voice: (context: CompanyContext) => CompanyVoice
+  voice: (context: CompanyContext, callSid: string) => CompanyVoice
   budget: LatencyBudget
   /** False: no reply is begun before its turn is committed. */
   earlyReplies?: boolean
@@ -155,7 +155,7 @@ export class Conversation {
     this.#returning = past.returning
     this.#dialogue = past.dialogue ?? INITIAL_DIALOGUE
     this.#effects = new CallEffects(deps.effects ?? (() => NO_EFFECTS), context.company.id, leg.start.callSid)
-    this.#voice = deps.voice(context)
+    this.#voice = deps.voice(context, leg.start.callSid)
     this.#lines = deps.lines(context)
     this.#keys = new KeyEntry(deps.clock, this.#scope, (digits) => this.#onKeys(digits))
     this.#quiet = new OneShot(deps.clock, this.#scope)

@@ -4,18 +4,26 @@ import type { CallRepository } from './call-record.ts'
 import { usageOf, type Usage } from './usage.ts'
 
 /** What the operator pays, in US cents; null where nobody said. */
-export type UsageRates = Readonly<{ callMinuteCents: number | null; modelTokenCents: number | null }>
+export type UsageRates = Readonly<{
+  callMinuteCents: number | null
+  modelTokenCents: number | null
+  sttMinuteCents?: number | null
+  ttsCharacterCents?: number | null
+}>
 
-export type UsageCost = Readonly<{ callsCents: number | null; modelCents: number | null; wastedModelCents: number | null }>
+export type UsageCost = Readonly<{ callsCents: number | null; modelCents: number | null; wastedModelCents: number | null; listeningCents: number | null; speakingCents: number | null }>
 
 /** The one figure: what the usage page shows is what the daily limit counts. */
-export function costOf(usage: Pick<Usage, 'minutes' | 'modelTokens' | 'wastedModelTokens' | 'modelCents' | 'wastedModelCents'>, rates: UsageRates): UsageCost {
+export function costOf(usage: Pick<Usage, 'minutes' | 'modelTokens' | 'wastedModelTokens' | 'modelCents' | 'wastedModelCents' | 'sttSeconds' | 'ttsCharacters'>, rates: UsageRates): UsageCost {
   // A model's own price first; the flat rate where a model has none.
   const flat = (tokens: number): number | null => (rates.modelTokenCents === null ? null : tokens * rates.modelTokenCents)
+  const { sttMinuteCents = null, ttsCharacterCents = null } = rates
   return {
     callsCents: rates.callMinuteCents === null ? null : usage.minutes * rates.callMinuteCents,
     modelCents: usage.modelCents ?? flat(usage.modelTokens),
     wastedModelCents: usage.wastedModelCents ?? flat(usage.wastedModelTokens),
+    listeningCents: sttMinuteCents === null ? null : (usage.sttSeconds / 60) * sttMinuteCents,
+    speakingCents: ttsCharacterCents === null ? null : usage.ttsCharacters * ttsCharacterCents,
   }
 }
 
@@ -87,8 +95,8 @@ export class SpendMeter {
   async #read(companyId: string, figure: Figure): Promise<void> {
     const { calls, rates, clock, signal } = this.#deps
     const period = { from: `${figure.day}T00:00:00.000Z`, to: clock.wallTime().toISOString() }
-    const { callsCents, modelCents } = costOf(await usageOf(calls, companyId, period, signal), rates)
-    figure.finishedCents = (callsCents ?? 0) + (modelCents ?? 0)
+    const cost = costOf(await usageOf(calls, companyId, period, signal), rates)
+    figure.finishedCents = (cost.callsCents ?? 0) + (cost.modelCents ?? 0) + (cost.listeningCents ?? 0) + (cost.speakingCents ?? 0)
   }
 
   /** Their tokens are stored turn by turn, their minutes only when they end. */

@@ -19,6 +19,9 @@ export type Usage = Readonly<{
   /** What they cost, in US cents, by the price of each model; null where a price is not known. */
   modelCents: number | null
   wastedModelCents: number | null
+  /** What speech vendors listened to and spoke; 0 where only the embedded engines did. */
+  sttSeconds: number
+  ttsCharacters: number
   /** Of the silence before a reply, in ms; null without a measured turn. */
   gapP50Ms: number | null
   gapP95Ms: number | null
@@ -35,7 +38,7 @@ export async function usageOf(calls: Pick<CallRepository, 'list' | 'turns'>, com
   const gaps: number[] = []
   const outcomes: Record<string, number> = {}
   const sources: Record<string, number> = {}
-  const sums = { calls: 0, seconds: 0, turns: 0, unanswered: 0, stalled: 0, interruptions: 0, tokens: 0, wastedTokens: 0, cents: 0, wastedCents: 0 }
+  const sums = { calls: 0, seconds: 0, turns: 0, unanswered: 0, stalled: 0, interruptions: 0, tokens: 0, wastedTokens: 0, cents: 0, wastedCents: 0, sttSeconds: 0, ttsCharacters: 0 }
   let isPriced = true
   let before: string | null = null
   for (;;) {
@@ -43,6 +46,8 @@ export async function usageOf(calls: Pick<CallRepository, 'list' | 'turns'>, com
     for (const call of page) {
       sums.calls += 1
       sums.seconds += secondsOf(call)
+      sums.sttSeconds += call.speech?.sttSeconds ?? 0
+      sums.ttsCharacters += call.speech?.ttsCharacters ?? 0
       outcomes[call.outcome] = (outcomes[call.outcome] ?? 0) + 1
       for (const turn of await calls.turns(companyId, call.callSid, signal)) {
         sums.turns += 1
@@ -78,6 +83,8 @@ export async function usageOf(calls: Pick<CallRepository, 'list' | 'turns'>, com
     wastedModelTokens: sums.wastedTokens,
     modelCents: isPriced ? sums.cents : null,
     wastedModelCents: isPriced ? sums.wastedCents : null,
+    sttSeconds: Math.round(sums.sttSeconds),
+    ttsCharacters: sums.ttsCharacters,
     gapP50Ms: percentile(gaps, 0.5),
     gapP95Ms: percentile(gaps, 0.95),
     complete: sums.calls < MAX_CALLS,

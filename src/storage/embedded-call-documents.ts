@@ -60,6 +60,7 @@ export const callRecordSchema = z.looseObject({
   durationSeconds: z.number().nullable(),
   streamErrors: z.array(z.string()),
   lostFrameCount: z.int().min(0),
+  speech: z.object({ sttSeconds: z.number().min(0), ttsCharacters: z.int().min(0) }).exactOptional(),
 })
 
 export const gapSchema = z.looseObject({

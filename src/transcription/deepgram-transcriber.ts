@@ -9,11 +9,11 @@ export class DeepgramTranscriber implements Transcriber {
   readonly name = 'deepgram'
   readonly #clock: Clock
   readonly #vendor: ListenVendor
-  readonly #onUsage: (companyId: string, seconds: number) => void
+  readonly #onUsage: (callId: string, seconds: number) => void
   readonly #onFinal: (afterMs: number) => void
 
   /** `onFinal`: from our asking for final words to having them. */
-  constructor(options: Readonly<{ clock: Clock; vendor: ListenVendor; onUsage: (companyId: string, seconds: number) => void; onFinal?: (afterMs: number) => void }>) {
+  constructor(options: Readonly<{ clock: Clock; vendor: ListenVendor; onUsage: (callId: string, seconds: number) => void; onFinal?: (afterMs: number) => void }>) {
     this.#clock = options.clock
     this.#vendor = options.vendor
     this.#onUsage = options.onUsage
@@ -28,7 +28,7 @@ export class DeepgramTranscriber implements Transcriber {
         language: options.language,
         termsFor: (expectation) => keyTerms(expectation, options.vocabulary),
         onFinal: this.#onFinal,
-        onUsage: (seconds) => this.#onUsage(options.companyId, seconds),
+        onUsage: (seconds) => this.#onUsage(options.callId, seconds),
       },
       signal,
     )

@@ -7,8 +7,8 @@ import type { FaultSubject } from './fault-calls.ts'
 const QUESTIONS = ['When are you open on Saturday?', 'And what does the diagnostic visit cost?']
 /** Faster than people: the matrix need not wait for sentences to end. */
 const TONE_SPEED = 2
-/** A second of audio a quarter of a second: a vendor ahead of its listener, but not done when it falls ill. */
-const PIECE_MS = 31
+/** A quarter faster than its listener: never done with a sentence when it falls ill in the middle of it. */
+const PIECE_MS = 90
 
 export async function listening(model: 'nova-3' | 'flux-general-en'): Promise<FaultSubject> {
   const vendor = await DeepgramStandIn.start({ hears: { kind: 'bursts', texts: QUESTIONS } })
