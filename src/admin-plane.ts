@@ -122,7 +122,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     agents: store.agents,
     knowledge: store.knowledge,
     calls: store.calls,
-    booking: deps.booking.ports,
+    booking: { ...deps.booking.ports, feedKey: deriveKey((keyRing[0] as KeyRing[number]).secret, 'calendar feeds') },
     contexts: deps.contexts,
     responder: deps.responder,
     saved: (companyId) => {

@@ -1,3 +1,6 @@
+import { CalDavReader } from './booking/calendar-caldav.ts'
+import { IcsUrlReader } from './booking/calendar-ics-url.ts'
+import { CompanyCalendars, type CalendarDocuments } from './booking/company-calendars.ts'
 import { appointmentStore } from './booking/appointment-erasure.ts'
 import type { Appointment } from './booking/appointment.ts'
 import { keepAppointments } from './booking/appointment-keeper.ts'
@@ -21,26 +24,30 @@ export type BookingPlaneDeps = Readonly<{
   logger: Logger
   clock: Clock
   scope: Scope
-  store: Readonly<{ companies: CompanyRepository; appointments: AppointmentRepository; leads: Pick<LeadStore, 'create' | 'list'> }>
+  store: Readonly<{ companies: CompanyRepository; appointments: AppointmentRepository; leads: Pick<LeadStore, 'create' | 'list'>; documents: CalendarDocuments }>
   contexts: Pick<CompanyContextSource, 'load'>
+  /** A company's secret in plain text; null when there is none of that name. */
+  reveal: (companyId: string, name: string, signal: AbortSignal) => Promise<string | null>
+  publicBaseUrl: () => string
 }>
 
 export type BookingPlane = Readonly<{
   /** For calls: over the company as it is cached for them. */
   desk: CompanyBookingDesk
   effects: EffectsForTurn
-  ports: BookingPorts
+  /** The key of the feeds' addresses comes with the server's other keys. */
+  ports: Omit<BookingPorts, 'feedKey'>
   personal: PersonalStore
   /** What one call has left: for the load harness, which asks on loopback. */
   madeBy: (companyId: string, callSid: string) => Promise<Readonly<{ appointments: readonly Appointment[]; leads: readonly Lead[] }>>
-  /** Holds that run out, visits that are kept long enough: until the scope ends. */
-  start: () => void
+  /** Outside calendars, holds that run out, visits that were kept long enough: until the scope ends. Of several processes the first does the work. */
+  start: (isFirst: boolean) => void
 }>
 
 const MADE_BY_A_CALL = 50
 
 /** Appointments, for the calls and for the people at their desks. */
-export function createBookingPlane({ logger, clock, scope, store, contexts }: BookingPlaneDeps): BookingPlane {
+export function createBookingPlane({ logger, clock, scope, store, contexts, reveal, publicBaseUrl }: BookingPlaneDeps): BookingPlane {
   const stored = async (companyId: string, signal: AbortSignal): Promise<BookingCompany> => {
     const company = await store.companies.get(companyId, signal)
     if (company === null) throw new ClientsViaError('NOT_FOUND', 'no such company', { companyId })
@@ -56,7 +63,15 @@ export function createBookingPlane({ logger, clock, scope, store, contexts }: Bo
     }
   }
   const { appointments } = store
-  const away = (): readonly never[] => []
+  const calendars = new CompanyCalendars({
+    clock,
+    companies: store.companies,
+    documents: store.documents,
+    readers: { 'ics-url': new IcsUrlReader(), caldav: new CalDavReader() },
+    reveal,
+    onProblem: (companyId, calendarId, problem) => logger.warn({ companyId, calendarId, problem }, 'calendar not read'),
+  })
+  const away = (companyId: string): ReturnType<typeof calendars.away> => calendars.away(companyId)
   const desk = new CompanyBookingDesk({ clock, companyOf: asCalled, appointments, away })
   const runner = new EffectRunner({
     clock,
@@ -72,16 +87,19 @@ export function createBookingPlane({ logger, clock, scope, store, contexts }: Bo
   return {
     desk,
     effects: runner.forTurn,
-    ports: { desk: new CompanyBookingDesk({ clock, companyOf: stored, appointments, away }), appointments },
+    ports: { desk: new CompanyBookingDesk({ clock, companyOf: stored, appointments, away }), appointments, calendars, publicBaseUrl },
     personal: appointmentStore(appointments),
     madeBy: async (companyId, callSid) => ({
       appointments: await appointments.list(companyId, { callSid, limit: MADE_BY_A_CALL }),
       leads: await store.leads.list(companyId, { before: null, limit: MADE_BY_A_CALL, callSid }),
     }),
-    start: () =>
-      void keepAppointments(
-        { clock, companies: store.companies, appointments, desk, onFailure: (companyId, error) => logger.error({ companyId, error: String(error) }, 'appointments not kept') },
-        scope.signal,
-      ).catch((error: unknown) => logger.error({ error: String(error) }, 'appointments no longer kept')),
+    start: (isFirst) => {
+      void calendars.keep(isFirst, scope.signal).catch((error: unknown) => logger.error({ error: String(error) }, 'calendars no longer read'))
+      if (!isFirst) return
+      const onFailure = (companyId: string, error: unknown): void => logger.error({ companyId, error: String(error) }, 'appointments not kept')
+      void keepAppointments({ clock, companies: store.companies, appointments, desk, onFailure }, scope.signal).catch((error: unknown) =>
+        logger.error({ error: String(error) }, 'appointments no longer kept'),
+      )
+    },
   }
 }

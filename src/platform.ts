@@ -145,7 +145,11 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     onRefreshFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'company not refreshed'),
   })
   const contexts = speech.knowing(companyContexts)
-  const booking = createBookingPlane({ logger, clock, scope, store, contexts })
+  const booking = createBookingPlane({
+    logger, clock, scope, store, contexts,
+    reveal: async (companyId, name, signal) => (await vault.secrets?.reveal(companyId, name, signal)) ?? null,
+    publicBaseUrl: () => listeningAt,
+  })
   const responder = createResponder({ model: answers.model, desk: booking.desk, budget: config.budget })
   const service = new CallService({
     clock,
@@ -343,7 +347,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       startEmbedder()
       void answers.start(seat.isFirst)
       if (seat.isFirst) keepOnlyWhatIsWanted()
-      if (seat.isFirst) booking.start()
+      booking.start(seat.isFirst)
       notifications.start(seat.isFirst)
       return { port, publicBaseUrl: listeningAt }
     },

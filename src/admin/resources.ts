@@ -2,6 +2,8 @@ import type { AdminPorts } from './admin-contract.ts'
 import { agentRoutes } from './agent-routes.ts'
 import { appointmentRoutes } from './appointment-routes.ts'
 import { availabilityRoutes } from './availability-routes.ts'
+import { bookingCalendarRoutes } from './booking-calendar-routes.ts'
+import { bookingFeedRoutes } from './booking-feed-routes.ts'
 import { bookingRuleRoutes } from './booking-rule-routes.ts'
 import { callRoutes } from './call-routes.ts'
 import { companyRoutes } from './company-routes.ts'
@@ -46,5 +48,7 @@ export function adminResources(ports: AdminPorts): readonly Resources[] {
     bookingRuleRoutes(ports),
     availabilityRoutes(ports),
     appointmentRoutes(ports),
+    bookingCalendarRoutes(ports),
+    bookingFeedRoutes(ports),
   ]
 }

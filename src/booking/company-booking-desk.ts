@@ -232,7 +232,7 @@ export class CompanyBookingDesk implements BookingDesk {
     // The last visit of the last day, and its buffer, may end on the day after.
     const to = dayAt(company.timeZone, span.endsAtMs).endsAtMs + LONGEST_VISIT_MS
     const range = { from: new Date(from).toISOString(), to: new Date(to).toISOString(), now: now.toISOString() }
-    return { appointments: await this.#deps.appointments.busy(companyId, range, signal), away: this.#deps.away(companyId) }
+    return { appointments: await this.#deps.appointments.busy(companyId, range, signal), away: this.#deps.away(companyId).filter((one) => one.startsAtMs < to && one.endsAtMs > from) }
   }
 }
 

@@ -6,7 +6,7 @@ import type { LiveCallFacts } from '../../src/call/call-directory.ts'
 import { appointmentStore } from '../../src/booking/appointment-erasure.ts'
 import { callStore, knowledgeStore } from '../../src/call/erasure.ts'
 import { recordingStore } from '../../src/call/recording-upkeep.ts'
-import { SystemClock } from '../../src/core/clock.ts'
+import { SystemClock, type Clock } from '../../src/core/clock.ts'
 import { eventStores } from '../../src/events/erasure.ts'
 import { EventBus } from '../../src/observability/event-bus.ts'
 import { CachedCompanyContext } from '../../src/response/company-context-source.ts'
@@ -58,7 +58,8 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   const recordings = new MemoryRecordings()
   const secrets = new CompanySecrets(repositories.documents, [{ id: 'm1', secret: new Uint8Array(32).fill(7) }], new SystemClock())
   // Made before the world is: asked only once it is there.
-  const booking = bookingPorts(repositories, { wallTime: () => (world?.clock ?? new SystemClock()).wallTime() })
+  const now: Pick<Clock, 'wallTime'> = { wallTime: () => (world?.clock ?? new SystemClock()).wallTime() }
+  const booking = bookingPorts(repositories, Object.assign(new SystemClock(), now))
   const stores: PersonalStore[] = [callStore(repositories.calls), recordingStore(recordings), knowledgeStore(repositories.knowledge), appointmentStore(repositories.appointments), ...eventStores(repositories)]
   const ports: AdminPorts = {
     ...repositories,

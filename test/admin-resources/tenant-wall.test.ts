@@ -6,7 +6,7 @@ import type { Principal } from '../../src/security/principal.ts'
 import { PERMISSIONS, PLATFORM, permissionsOf, ROLES, type Permission, type Role } from '../../src/security/roles.ts'
 import { knowledgeToCsv } from '../../src/tenancy/knowledge-csv.ts'
 import { formSchema } from '../../src/tenancy/form.ts'
-import { resourceSchema, serviceSchema } from '../../src/tenancy/booking-config.ts'
+import { calendarSourceSchema, resourceSchema, serviceSchema } from '../../src/tenancy/booking-config.ts'
 import { visit } from '../booking/appointments.ts'
 import { item, lead } from '../events/fixtures.ts'
 import { DeviceKey } from '../security/device-key.ts'
@@ -131,6 +131,16 @@ const TABLE: Readonly<Record<string, Row>> = {
   'DELETE /companies/{companyId}/forms/{formId}': { permission: 'config:write' },
   'GET /companies/{companyId}/booking-rules': { permission: 'config:read' },
   'PATCH /companies/{companyId}/booking-rules': { permission: 'config:write', body: { leadMinutes: 30 }, ifMatch: true },
+  'GET /companies/{companyId}/calendars': { permission: 'config:read' },
+  'POST /companies/{companyId}/calendars': { permission: 'config:write', body: { name: 'Days off', kind: 'file' } },
+  'GET /companies/{companyId}/calendars/{calendarId}': { permission: 'config:read' },
+  'PATCH /companies/{companyId}/calendars/{calendarId}': { permission: 'config:write', body: { enabled: false }, ifMatch: true },
+  'DELETE /companies/{companyId}/calendars/{calendarId}': { permission: 'config:write' },
+  'GET /companies/{companyId}/calendars/{calendarId}/state': { permission: 'config:read' },
+  'POST /companies/{companyId}/calendars/{calendarId}/refresh': { permission: 'config:write', body: {} },
+  'PUT /companies/{companyId}/calendars/{calendarId}/file': { permission: 'config:write', body: { ics: 'BEGIN:VCALENDAR\r\nEND:VCALENDAR' } },
+  'GET /companies/{companyId}/calendar-feeds': { permission: 'config:write' },
+  'POST /companies/{companyId}/calendar-feeds/rotate': { permission: 'config:write', body: {} },
   'GET /companies/{companyId}/availability': { permission: 'bookings:read', query: '?serviceId=visit' },
   'GET /companies/{companyId}/appointments': { permission: 'bookings:read' },
   'POST /companies/{companyId}/appointments': {
@@ -165,8 +175,8 @@ const TABLE: Readonly<Record<string, Row>> = {
   'POST /companies/{companyId}/audit/verify': { permission: 'audit:read', body: {}, ...people },
   'POST /companies/{companyId}/audit/export': { permission: 'data:export', body: {}, ...people },
 }
-/** About the caller's own session: no company and no id of anybody else in the path. Their own tests are beside sign-in. */
-const OWN_SESSION = /^[A-Z]+ \/auth\//
+/** About the caller's own session: no company and no id of anybody else in the path, and what is opened by its address alone. Their own tests are beside them. */
+const OWN_SESSION = /^[A-Z]+ \/(?:auth|calendar-feeds)\//
 
 /** What a later cell would miss. */
 const USES_UP = /^DELETE \/companies|revoke$|reset$|erasures$/
@@ -207,7 +217,7 @@ async function furnish(world: CompanyWorld, companyId: CompanyId, owner: Ask): P
   const grant = (await owner('POST', `/companies/${companyId}/break-glass`, { granteeUserId: support.id, permissions: ['config:write'], methods: ['PATCH'], pathPrefixes: ['/agents'], reason: 'to help them with it' })).json()
   return {
     agentId, version: '1', recordingId: recording.id, entryId: `entry-${suffix}`, targetId: `target-${suffix}`, callSid: `CA-x-${suffix}`, liveSid: `LIVE-${suffix}`, gapId: `gap-x-${suffix}`, name,
-    leadId: `lead-${suffix}`, messageId, kind: 'reminder_day_before', channel: 'sms', serviceId: `service-${suffix}`, resourceId: `resource-${suffix}`, appointmentId: `appointment-${suffix}`, formId: `form-${suffix}`,
+    leadId: `lead-${suffix}`, messageId, kind: 'reminder_day_before', channel: 'sms', serviceId: `service-${suffix}`, resourceId: `resource-${suffix}`, appointmentId: `appointment-${suffix}`, formId: `form-${suffix}`, calendarId: `calendar-${suffix}`,
     userId: user.id, deviceId: device?.id ?? 'no device', keyId: api.key?.id ?? 'no key', grantId: grant.grant?.id ?? 'no grant',
   }
 }
@@ -229,13 +239,14 @@ async function furnishBooking({ companies, appointments }: CompanyWorld['reposit
     services: [serviceSchema.parse({ id: 'visit', name: 'Visit', durationMinutes: 30 }), serviceSchema.parse({ id: service, name: 'Own visit', durationMinutes: 30 })],
     forms: [formSchema.parse({ id: `form-${companyId}`, name: 'Own form', slots: [{ id: 'name', label: 'the name', type: 'name', prompt: 'Your name?' }] })],
     resources: [resourceSchema.parse({ id: 'desk', name: 'Desk', capacity: 100 }), resourceSchema.parse({ id: resource, name: 'Own desk' })],
+    calendars: [calendarSourceSchema.parse({ id: `calendar-${companyId}`, name: 'Days off', kind: 'file' })],
   })
   const appointmentId = `appointment-${companyId}`
   await appointments.create(companyId, visit(companyId, appointmentId, { serviceId: 'visit', resourceId: 'desk' }), { capacity: 100, now: '2026-03-02T15:00:00.000Z' }, [])
 }
 
 const ABSENT: Ids = {
-  serviceId: 'none', resourceId: 'none', appointmentId: 'none', formId: 'none', leadId: 'none', messageId: 'none', kind: 'reminder_day_before', channel: 'sms',
+  serviceId: 'none', resourceId: 'none', appointmentId: 'none', formId: 'none', calendarId: 'none', leadId: 'none', messageId: 'none', kind: 'reminder_day_before', channel: 'sms',
   agentId: 'none', version: '9', recordingId: 'none', entryId: 'none', targetId: 'none', callSid: 'none', liveSid: 'none', gapId: 'none', name: 'none', userId: 'none', deviceId: 'none', keyId: 'none', grantId: 'none',
 }
 
