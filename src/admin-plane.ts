@@ -18,6 +18,7 @@ import type { Clock } from './core/clock.ts'
 import type { Scope } from './core/scope.ts'
 import { eventStores } from './events/erasure.ts'
 import type { NotificationPlane } from './notification-plane.ts'
+import { registerDashboard } from './dashboard/dashboard.ts'
 import type { EventBus } from './observability/event-bus.ts'
 import type { Logger } from './observability/logger.ts'
 import type { CompanyContextSource } from './response/company-context.ts'
@@ -152,6 +153,8 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     },
     [authRoutes, ...oidcOf(deps, security, keyRing), userRoutes, accessRoutes, auditRoutes, ...resources],
   )
+
+  await registerDashboard(app)
 
   const sweep = async (): Promise<void> => {
     while (!scope.ended) {

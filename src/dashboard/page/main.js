@@ -1,0 +1,67 @@
+import { Api } from './api.js'
+import { h, replace } from './dom.js'
+import { routeOf } from './routes.js'
+import { agentView } from './views/agent.js'
+import { callView, callsView } from './views/calls.js'
+import { gapsView } from './views/gaps.js'
+import { knowledgeView } from './views/knowledge.js'
+import { liveView } from './views/live.js'
+import { signInView } from './views/sign-in.js'
+
+const COMPANY = 'clientsvia-company'
+const PAGES = [
+  ['live', 'Live'],
+  ['calls', 'Calls'],
+  ['knowledge', 'Knowledge'],
+  ['gaps', 'Gaps'],
+  ['agent', 'Agent'],
+]
+const VIEWS = { live: liveView, calls: callsView, call: callView, knowledge: knowledgeView, gaps: gapsView, agent: agentView }
+
+const app = document.querySelector('#app')
+const api = new Api()
+let leave = new AbortController()
+
+function signIn(notice = '') {
+  leave.abort()
+  replace(app, signInView(api, notice, () => void start()))
+}
+
+async function start() {
+  const companies = api.user.companyId === 'platform' ? (await api.get('/companies?limit=200')).items : [await api.get(`/companies/${api.user.companyId}`)]
+  const remembered = sessionStorage.getItem(COMPANY)
+  const company = companies.find(({ id }) => id === remembered) ?? companies[0]
+  if (company === undefined) {
+    replace(app, h('main', {}, h('p', {}, 'There is no company yet: make one over the API or with the command “clientsvia company create”.')))
+    return
+  }
+  const picker = h('select', { 'aria-label': 'Company', on: { change: () => choose(picker.value) } }, companies.map(({ id, name }) => h('option', { value: id, selected: id === company.id }, name)))
+  const links = PAGES.map(([name, label]) => h('a', { href: `#/${name}` }, label))
+  const main = h('main', {})
+  let companyId = company.id
+  const choose = (id) => {
+    companyId = id
+    sessionStorage.setItem(COMPANY, id)
+    show()
+  }
+  const show = () => {
+    leave.abort()
+    leave = new AbortController()
+    const { page, callSid } = routeOf(location.hash)
+    for (const link of links) link.className = link.hash === `#/${page === 'call' ? 'calls' : page}` ? 'on' : ''
+    const may = (permission) => api.user.permissions.includes(permission)
+    replace(main, VIEWS[page]({ api, companyId, callSid, signal: leave.signal, mayWrite: may('config:write'), mayHangUp: may('calls:write') }))
+    scrollTo(0, 0)
+  }
+  replace(
+    app,
+    h('header', { class: 'bar' }, h('a', { class: 'brand', href: '#/live' }, h('img', { src: '/dashboard/icon.svg', alt: '', width: '26px' }), 'ClientsVia'), picker, h('nav', {}, links), h('span', { class: 'who' }, api.user.name, h('button', { type: 'button', class: 'small', on: { click: () => void api.signOut() } }, 'Sign out'))),
+    main,
+  )
+  onhashchange = show
+  show()
+}
+
+api.onSignedOut = signIn
+if (await api.resume()) await start().catch((error) => signIn(error.message))
+else signIn()

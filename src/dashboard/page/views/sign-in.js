@@ -1,0 +1,29 @@
+import { field, h, replace } from '../dom.js'
+
+const HINTS = {
+  DEVICE_PENDING: 'This browser is new here. Somebody who is signed in has to approve it under your devices; then sign in again.',
+  DEVICE_LIMIT: 'You have as many devices as there may be. Remove one first.',
+}
+
+export function signInView(api, notice, onSignedIn) {
+  const email = h('input', { type: 'email', name: 'email', autocomplete: 'username', required: true, autofocus: true })
+  const password = h('input', { type: 'password', name: 'password', autocomplete: 'current-password', required: true })
+  const problem = h('p', { class: 'problem', role: 'alert' }, notice)
+  const button = h('button', { type: 'submit', class: 'primary' }, 'Sign in')
+  const submit = async (event) => {
+    event.preventDefault()
+    button.disabled = true
+    replace(problem)
+    try {
+      await api.signIn(email.value.trim(), password.value)
+      onSignedIn()
+    } catch (error) {
+      replace(problem, HINTS[error.code] ?? error.message)
+      password.value = ''
+      password.focus()
+    } finally {
+      button.disabled = false
+    }
+  }
+  return h('main', { class: 'sign-in' }, h('form', { class: 'card', on: { submit } }, h('h1', {}, h('img', { src: '/dashboard/icon.svg', alt: '', width: '40px' }), 'ClientsVia'), field('E-mail', email), field('Password', password), problem, button))
+}
