@@ -70,6 +70,11 @@ export class FakeLeg implements CallLeg {
     this.#finish('caller-hung-up')
   }
 
+  /** The carrier loses the stream; the caller is still on the line. */
+  breaks(): void {
+    this.#finish('connection-lost')
+  }
+
   mediaNowMs(): number {
     return this.#clock.now() - this.#startedAt
   }

@@ -13,7 +13,6 @@ import { parseCallScript, type CallScript, type ScriptStep } from '../../src/loa
 import { ScriptRunner } from '../../src/load/script-runner.ts'
 import type { MadeByCall } from '../../src/load/turn-records.ts'
 import { createResponder } from '../../src/response/intelligence-loop.ts'
-import type { Responder } from '../../src/response/responder.ts'
 import { unfinishedLead } from '../../src/response/unfinished-lead.ts'
 import type { Transcriber, TranscriberOptions, TranscriptEvent, TranscriptionSession, Word } from '../../src/transcription/transcriber.ts'
 import { createTurnDetector } from '../../src/turn-taking/endpointing.ts'
@@ -109,7 +108,7 @@ export function readScript(name: string): CallScript {
 export type ScriptedCall = Readonly<{ callSid: string; turns: readonly TurnRecord[]; made: MadeByCall; end: 'caller' | 'agent'; outcome: string }>
 
 /** A demo company that answers in virtual time: everything real but the engines, the store and the booking desk's calendar. */
-export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options: { wallTime?: Date; wrap?: (responder: Responder) => Responder } = {}) {
+export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options: { wallTime?: Date } = {}) {
   const clock = new VirtualClock(options.wallTime)
   const scope = new Scope()
   const context = contextOf(demoCompany(name))
@@ -147,7 +146,7 @@ export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options
     conversation: {
       voiceActivity: new FakeVoiceActivity(),
       transcriber,
-      responder: options.wrap?.(responder) ?? responder,
+      responder,
       effects,
       createTurnDetector: (preset) => createTurnDetector({ preset }),
       createInterruptionDetector: () => createInterruptionDetector(),
