@@ -3,8 +3,15 @@ import { latticeOf, orderOf, type Edge } from './lattice.ts'
 import type { GrammarRoutes, Route } from './routes.ts'
 import type { Arc } from './word-grammar.ts'
 
-export type AlignedWord = Readonly<{ slotId: string | null; word: string; cost: number }>
-export type AlignedSlot = Readonly<{ slotId: string; value: string; spoken: string; cost: number }>
+export type AlignedWord = Readonly<{
+  slotId: string | null
+  word: string
+  cost: number
+  /** The token of the text it was read from, counted from 0; of a word supplied, the one it stands before. */
+  at: number
+}>
+/** `whole` is false for a number with digits missing. */
+export type AlignedSlot = Readonly<{ slotId: string; value: string; spoken: string; cost: number; whole: boolean }>
 export type Alignment = Readonly<{
   cost: number
   /** Of the text. */
@@ -30,7 +37,7 @@ export function align(routes: GrammarRoutes, text: string): Alignment | null {
     const front = fronts.get(node)
     if (front === undefined || node === end) continue
     const paths = prune(front)
-    supply(routes, front, paths)
+    supply(routes, node, front, paths)
     for (const edge of lattice.edges[node] ?? []) advance(routes, edge, paths, frontAt(fronts, edge.to))
   }
   return best(routes, end, fronts.get(end))
@@ -76,14 +83,14 @@ function prune(front: Front): Path[] {
 }
 
 /** Small words get lost inside a phrase: "a bit milk". Words that carry the meaning do not. */
-function supply(routes: GrammarRoutes, front: Front, paths: Path[]): void {
+function supply(routes: GrammarRoutes, node: number, front: Front, paths: Path[]): void {
   for (const path of [...paths]) {
     if (path.open === null || path.open.words.length === 0) continue
     for (const [word, ways] of routes.from(path.state).byWord) {
       if (!DROPPED.has(word)) continue
       for (const route of ways) {
         if (route.steps.length > 0) continue
-        const next = take(routes, path, route, word, SUPPLIED_COST)
+        const next = take(routes, path, route, { word, cost: SUPPLIED_COST, at: node })
         if (next !== null && put(front, next)) paths.push(next)
       }
     }
@@ -96,24 +103,25 @@ function advance(routes: GrammarRoutes, edge: Edge, paths: readonly Path[], ther
     const { byWord, any } = routes.from(path.state)
     for (const { word, cost } of likely) {
       for (const route of byWord.get(word) ?? []) {
-        const next = take(routes, path, route, word, cost + edge.cost)
+        const next = take(routes, path, route, { word, cost: cost + edge.cost, at: edge.at })
         if (next !== null) put(there, next)
       }
     }
     if (!edge.base) continue
     if (isNameWord(edge.word)) {
       for (const route of any) {
-        const next = take(routes, path, route, edge.word, ANY_COST)
+        const next = take(routes, path, route, { word: edge.word, cost: ANY_COST, at: edge.at })
         if (next !== null) put(there, next)
       }
     }
     const cost = passedOver(edge.word) + (path.open === null ? 0 : INSIDE_SLOT_COST)
-    put(there, { ...path, cost: path.cost + cost, last: { before: path.last, word: { slotId: null, word: edge.word, cost } } })
+    put(there, { ...path, cost: path.cost + cost, last: { before: path.last, word: { slotId: null, word: edge.word, cost, at: edge.at } } })
   }
 }
 
 /** One word further; null where the mask says no. */
-function take(routes: GrammarRoutes, path: Path, route: Route, word: string, cost: number): Path | null {
+function take(routes: GrammarRoutes, path: Path, route: Route, said: Omit<AlignedWord, 'slotId'>): Path | null {
+  const { word, cost } = said
   const there = walk(routes, path, route.steps)
   if (there === null) return null
   const open = there.open === null ? null : { ...there.open, words: [...there.open.words, word], cost: there.open.cost + cost }
@@ -124,7 +132,7 @@ function take(routes: GrammarRoutes, path: Path, route: Route, word: string, cos
     mask: there.mask,
     meaning: there.meaning,
     open,
-    last: { before: there.last, word: { slotId, word, cost } },
+    last: { before: there.last, word: { slotId, ...said } },
   }
 }
 
@@ -134,9 +142,9 @@ function walk(routes: GrammarRoutes, path: Path, steps: readonly Arc[]): Place |
   let { mask, meaning, open, last }: Place = path
   for (const step of steps) {
     if (step.ends === true && open !== null) {
-      const { id, kind } = routes.grammar.slots[open.slot] as GrammarRoutes['grammar']['slots'][0]
+      const { id, kind, counts } = routes.grammar.slots[open.slot] as GrammarRoutes['grammar']['slots'][0]
       const value = open.value ?? canonicalValue(kind, open.words)
-      last = { before: last, slot: { slotId: id, value, spoken: open.words.join(' '), cost: open.cost }, index: open.slot }
+      last = { before: last, slot: { slotId: id, value, spoken: open.words.join(' '), cost: open.cost, whole: counts === null || counts.includes(value.length) }, index: open.slot }
       meaning = `${meaning}${open.slot}=${value};`
       open = null
     }

@@ -1,7 +1,14 @@
 import { compounded, isNumeral, plainTokens, readings, SAME_WORD, TENS, UNIT_ENDS } from './words.ts'
 
 /** One way to read a stretch of a text as one word. `base` edges are the text's own tokens: only those may be passed over. */
-export type Edge = Readonly<{ to: number; word: string; cost: number; base: boolean }>
+export type Edge = Readonly<{
+  to: number
+  word: string
+  cost: number
+  base: boolean
+  /** The token it begins with. */
+  at: number
+}>
 /** A text with everything its words may stand for: "12 oz" is also "twelve ounce", "ice coffee" one word too. Edges only lead forward. */
 export type Lattice = Readonly<{ edges: readonly (readonly Edge[])[]; tokens: readonly string[] }>
 
@@ -21,23 +28,23 @@ export function latticeOf(text: string): Lattice {
     let at = from
     words.forEach((word, index) => {
       const next = index === words.length - 1 ? to : edges.push([]) - 1
-      add(at, { to: next, word, cost: index === 0 ? cost : 0, base: false })
+      add(at, { to: next, word, cost: index === 0 ? cost : 0, base: false, at: from })
       at = next
     })
   }
   tokens.forEach((token, at) => {
     const word = SAME_WORD.get(token) ?? token
-    add(at, { to: at + 1, word, cost: 0, base: true })
+    add(at, { to: at + 1, word, cost: 0, base: true, at })
     if (isNumeral(token)) for (const [rank, words] of readings(token).entries()) chain(at, words, at + 1, rank * 0.02)
-    if (/^[a-z]$/.test(token) && word !== token) add(at, { to: at + 1, word: token, cost: 0, base: false })
+    if (/^[a-z]$/.test(token) && word !== token) add(at, { to: at + 1, word: token, cost: 0, base: false, at })
     const alike = SOUNDS_LIKE.get(token)
-    if (alike !== undefined) add(at, { to: at + 1, word: alike, cost: JOINED_COST, base: false })
+    if (alike !== undefined) add(at, { to: at + 1, word: alike, cost: JOINED_COST, base: false, at })
     const next = tokens[at + 1]
     if (next === undefined) return
     const follower = SAME_WORD.get(next) ?? next
-    if (TENS.has(word) && UNIT_ENDS.has(follower)) add(at, { to: at + 2, word: compounded([word, follower])[0] as string, cost: 0, base: false })
+    if (TENS.has(word) && UNIT_ENDS.has(follower)) add(at, { to: at + 2, word: compounded([word, follower])[0] as string, cost: 0, base: false, at })
     // "mock a" for "mocha".
-    else if (!isNumeral(token) && !isNumeral(next) && token.length + next.length >= 4) add(at, { to: at + 2, word: token + next, cost: JOINED_COST, base: false })
+    else if (!isNumeral(token) && !isNumeral(next) && token.length + next.length >= 4) add(at, { to: at + 2, word: token + next, cost: JOINED_COST, base: false, at })
   })
   return { edges, tokens }
 }

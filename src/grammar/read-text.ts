@@ -63,7 +63,7 @@ function readingOf(expectation: Expectation, alignment: Alignment, text: string,
   // "A large tea" where there is no tea: the size was heard, and something else was.
   const strange = alignment.said.find((word) => word.slotId === null && word.cost >= 1)
   const isClose = alignment.gap !== null && alignment.gap < CLOSE_GAP
-  const verdict = costPerToken > limit ? 'outside' : costPerToken <= ACT_COST && worst.cost <= DOUBTFUL_WORD_COST && strange === undefined && !isClose ? 'act' : 'read-back'
+  const verdict = costPerToken > limit || alignment.slots.some((slot) => !slot.whole) ? 'outside' : costPerToken <= ACT_COST && worst.cost <= DOUBTFUL_WORD_COST && strange === undefined && !isClose ? 'act' : 'read-back'
   const scores = { costPerToken: round(costPerToken), maxWordRegret: round(Math.max(0, ...alignment.said.map((word) => word.cost))), gap: alignment.gap === null ? null : round(alignment.gap) }
   if (verdict === 'outside') return { ...outside(source), scores }
   const unsure = strange ?? (worst.cost > 0 ? worst : null)

@@ -1,4 +1,4 @@
-import type { Expectation, SlotShape } from '../core/expectation.ts'
+import { askedShape, type Expectation, type SlotShape } from '../core/expectation.ts'
 import { ANSWER_SLOT } from '../core/reading.ts'
 import { addShape, leadIns } from './shapes.ts'
 import { GrammarBuilder, type WordGrammar } from './word-grammar.ts'
@@ -22,8 +22,10 @@ export function constrainsAudio(expectation: Expectation): boolean {
 export function sentenceGrammar(expectation: Expectation): WordGrammar {
   const grammar = new GrammarBuilder()
   const slots = sayable(expectation)
-  for (const slot of slots) grammar.slots.push({ id: slot.id, kind: slot.shape.kind })
+  for (const slot of slots) grammar.slots.push({ id: slot.id, kind: slot.shape.kind, counts: slot.shape.kind === 'digits' ? slot.shape.counts : null })
   const isForm = expectation.kind === 'form'
+  const isSentence = isForm && !PLAIN_ANSWERS.has(askedShape(expectation)?.kind ?? 'choice')
+  const aside = isSentence ? 0 : ASIDE
   const start = grammar.state()
   const hub = grammar.state()
   const corrected = grammar.state()
@@ -31,21 +33,21 @@ export function sentenceGrammar(expectation: Expectation): WordGrammar {
 
   const opening = grammar.state()
   grammar.skip(start, opening)
-  for (const filler of FILLERS) grammar.phrase(opening, filler.split(' '), opening)
+  for (const filler of FILLERS) grammar.phrase(opening, filler.split(' '), opening, 0, aside)
   const entry = grammar.state()
   grammar.skip(opening, entry)
   const carriers = isForm ? [...expectation.carriers.map((carrier) => grammarWords(carrier)), ...FORM_CARRIERS.map((carrier) => carrier.split(' '))] : CARRIERS.map((carrier) => carrier.split(' '))
-  for (const words of distinct(carriers)) grammar.phrase(opening, words, entry)
+  for (const words of distinct(carriers)) grammar.phrase(opening, words, entry, 0, aside)
   // "No, Tuesday": what it corrects was said in an earlier sentence. After a question of yes or no, "no" is the answer.
   const answersYesNo = slots.some((slot) => slot.shape.kind === 'yes-no')
-  if (!answersYesNo) for (const correction of CORRECTIONS) grammar.phrase(opening, correction.split(' '), entry)
+  if (!answersYesNo) for (const correction of CORRECTIONS) grammar.phrase(opening, correction.split(' '), entry, 0, aside)
   const between = grammar.state()
   grammar.skip(entry, between)
   grammar.skip(hub, between)
-  const glue = isForm && slots.some((slot) => slot.shape.kind === 'choice') ? GLUE : PLAIN_GLUE
-  for (const word of glue) for (const at of [entry, hub, between]) grammar.word(at, word, between)
-  for (const correction of CORRECTIONS) grammar.phrase(hub, correction.split(' '), corrected)
-  for (const word of glue) grammar.word(corrected, word, corrected)
+  const glue = isSentence && slots.some((slot) => slot.shape.kind === 'choice') ? GLUE : PLAIN_GLUE
+  for (const word of glue) for (const at of [entry, hub, between]) grammar.word(at, word, between, isSentence ? FORM_GLUE : ASIDE)
+  for (const correction of CORRECTIONS) grammar.phrase(hub, correction.split(' '), corrected, 0, aside)
+  for (const word of glue) grammar.word(corrected, word, corrected, isSentence ? FORM_GLUE : ASIDE)
 
   slots.forEach((slot, index) => {
     const asked = !isForm || expectation.asked === slot.id
@@ -53,14 +55,23 @@ export function sentenceGrammar(expectation: Expectation): WordGrammar {
     for (const [from, again] of [[between, false], [corrected, true]] as const) {
       const phraseFrom = grammar.state()
       grammar.skip(from, phraseFrom)
-      for (const leadIn of leadIns(slot.shape)) grammar.phrase(from, leadIn.split(' '), phraseFrom)
+      for (const leadIn of leadIns(slot.shape)) grammar.phrase(from, leadIn.split(' '), phraseFrom, 0, isSentence ? 0 : LEAD_IN)
       addShape(grammar, phraseFrom, hub, index, slot.shape, again, asked, cost)
     }
   })
   grammar.skip(hub, accept)
-  for (const closing of CLOSINGS) grammar.phrase(hub, closing.split(' '), hub)
+  for (const closing of CLOSINGS) grammar.phrase(hub, closing.split(' '), hub, 0, aside)
   return grammar.build(start, accept)
 }
+
+/**
+ * A word beside a plain answer, in nats: an "eight" said unclearly must not become "it's". In an order, with its own ways in, carriers are free
+ * and only little words cost, so that "some milk" is the milk's own words where the menu has them.
+ */
+const ASIDE = 5
+const FORM_GLUE = 0.3
+/** "My number is": what leads into this very answer is likelier than what leads into any. */
+const LEAD_IN = 1.5
 
 type Slot = Readonly<{ id: string; shape: SlotShape }>
 
@@ -75,6 +86,8 @@ function sayable(expectation: Expectation): readonly Slot[] {
   return ordered.slice(0, MOST_SLOTS)
 }
 
+/** Asked for one of these, callers say it and little else. */
+const PLAIN_ANSWERS: ReadonlySet<SlotShape['kind']> = new Set(['digits', 'yes-no', 'money', 'spelling'])
 const ANSWERS_ONLY: ReadonlySet<SlotShape['kind']> = new Set(['yes-no', 'name', 'spelling', 'words'])
 /** Bits of a mask that stays a small integer. */
 const MOST_SLOTS = 30

@@ -4,7 +4,7 @@ import type { GrammarBuilder } from './word-grammar.ts'
 import { grammarWords } from './words.ts'
 
 /** Rare ways of saying a thing lose against usual ones that fit as well. In nats. */
-const RARE = 2
+const RARE = 3
 const UNUSUAL = 1
 
 /**
@@ -30,7 +30,7 @@ export function addShape(grammar: GrammarBuilder, from: number, to: number, slot
       addChoice(grammar, begin, end, shape.options, asked)
       break
     case 'digits':
-      addDigits(grammar, begin(), end, shape.counts)
+      addDigits(grammar, begin(), end, shape.counts, asked)
       break
     case 'yes-no':
       for (const words of YES) grammar.phrase(begin('yes'), words.split(' '), end)
@@ -116,12 +116,17 @@ function shortForms(options: readonly ChoiceOption[]): [string[], string][] {
 
 const EMPTY_WORDS: ReadonlySet<string> = new Set(['of', 'a', 'the', 'some', 'with', 'and', 'in', 'on', 'for', 'to', 'lot', 'lots', 'bit'])
 
-function addDigits(grammar: GrammarBuilder, from: number, end: number, counts: readonly number[]): void {
+/**
+ * Digits one by one, doubled, in pairs and hundreds, as many as are wanted. Where they were asked for, fewer may be heard as well: a caller
+ * pauses inside a number, and held to its whole length a recogniser would make up the rest.
+ */
+function addDigits(grammar: GrammarBuilder, from: number, end: number, counts: readonly number[], asked: boolean): void {
   const longest = Math.max(...counts)
   const places = [from, ...Array.from({ length: longest }, () => grammar.state())]
   const to = (place: number): number | undefined => places[place]
   for (const [place, at] of places.entries()) {
     if (counts.includes(place)) grammar.skip(at, end)
+    else if (asked && place > 0) grammar.arc(at, { to: end, cost: SHORT })
     const one = to(place + 1)
     if (one === undefined) continue
     for (const unit of UNITS) grammar.word(at, unit, one)
@@ -131,23 +136,26 @@ function addDigits(grammar: GrammarBuilder, from: number, end: number, counts: r
     const doubled = grammar.state()
     grammar.word(at, 'double', doubled, UNUSUAL)
     for (const unit of [...UNITS, 'oh']) grammar.word(doubled, unit, two)
-    for (let n = 10; n < 100; n += 1) grammar.word(at, cardinalWord(n), two, RARE)
+    for (let n = 10; n < 100; n += 1) grammar.arc(at, { to: two, word: cardinalWord(n), inWords: true, cost: RARE })
     const three = to(place + 3)
     if (three === undefined) continue
     const tripled = grammar.state()
     grammar.word(at, 'triple', tripled, UNUSUAL)
     for (const unit of [...UNITS, 'oh']) grammar.word(tripled, unit, three)
     const hundred = grammar.state()
-    for (const unit of UNITS.slice(1)) grammar.word(at, unit, hundred, RARE)
-    grammar.word(hundred, 'hundred', three)
+    for (const unit of UNITS.slice(1)) grammar.arc(at, { to: hundred, word: unit, inWords: true, cost: RARE })
+    grammar.arc(hundred, { to: three, word: 'hundred', inWords: true })
     const thousand = to(place + 4)
     if (thousand === undefined) continue
-    grammar.word(hundred, 'thousand', thousand)
+    grammar.arc(hundred, { to: thousand, word: 'thousand', inWords: true })
     const hundreds = grammar.state()
-    for (let n = 10; n < 100; n += 1) grammar.word(at, cardinalWord(n), hundreds, RARE)
-    grammar.word(hundreds, 'hundred', thousand)
+    for (let n = 10; n < 100; n += 1) grammar.arc(at, { to: hundreds, word: cardinalWord(n), inWords: true, cost: RARE })
+    grammar.arc(hundreds, { to: thousand, word: 'hundred', inWords: true })
   }
 }
+
+/** In nats: how much better a number must fit without its missing digits. */
+const SHORT = 6
 
 const YES: readonly string[] = [
   'yes', 'yeah', 'yep', 'yup', 'sure', 'correct', 'right', "that's right", "that's correct", 'that is right', 'that is correct', 'absolutely', 'definitely', 'of course', 'okay',

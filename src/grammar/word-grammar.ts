@@ -9,17 +9,21 @@ export type WordGrammar = Readonly<{
   start: number
   accept: number
   arcs: readonly (readonly Arc[])[]
-  slots: readonly Readonly<{ id: string; kind: SlotKind }>[]
+  slots: readonly GrammarSlot[]
   /** Other ways a word is written, where capitals matter: "ac" -> "AC". */
   written: Readonly<Record<string, readonly string[]>>
 }>
 
+/** `counts`: of digits, the lengths that are a whole number; null for other kinds. */
+export type GrammarSlot = Readonly<{ id: string; kind: SlotKind; counts: readonly number[] | null }>
 export type SlotKind = 'choice' | 'digits' | 'yes-no' | 'date' | 'money' | 'name' | 'spelling' | 'words'
 
 export type Arc = Readonly<{
   to: number
   /** Lower case. Absent: nothing is said. */
   word?: string
+  /** Said and written in words, not in figures: of a number that is dictated, figures are its digits. */
+  inWords?: true
   /** Any word at all; only the aligner can follow it. */
   any?: true
   /** The slot (its index) that begins here. Passable while the slot is unsaid, or after a correction. */
@@ -34,7 +38,7 @@ export type Arc = Readonly<{
 
 export class GrammarBuilder {
   readonly arcs: Arc[][] = []
-  readonly slots: { id: string; kind: SlotKind }[] = []
+  readonly slots: GrammarSlot[] = []
   readonly written: Record<string, string[]> = {}
 
   state(): number {
@@ -50,16 +54,16 @@ export class GrammarBuilder {
     this.arc(from, { to })
   }
 
-  word(from: number, word: string, to: number, cost?: number): void {
-    this.arc(from, cost === undefined ? { to, word } : { to, word, cost })
+  word(from: number, word: string, to: number, cost = 0): void {
+    this.arc(from, cost === 0 ? { to, word } : { to, word, cost })
   }
 
-  /** The words one after another; phrases that begin alike at the same state share nothing, determinising takes care of it. */
-  phrase(from: number, words: readonly string[], to: number, cost?: number): void {
+  /** The words one after another, each at `wordCost`, the first at `cost` besides: a cost paid word by word does not prune a phrase at its first. */
+  phrase(from: number, words: readonly string[], to: number, cost = 0, wordCost = 0): void {
     let at = from
     words.forEach((word, index) => {
       const next = index === words.length - 1 ? to : this.state()
-      this.word(at, word, next, index === 0 ? cost : undefined)
+      this.word(at, word, next, (index === 0 ? cost : 0) + wordCost)
       at = next
     })
   }

@@ -1,8 +1,11 @@
 import type { AudioFrame } from '../audio/frame.ts'
 import { levelDb } from '../audio/level.ts'
-import type { Expectation } from '../core/expectation.ts'
 import { BoundedQueue } from '../core/bounded-queue.ts'
+import { OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
+import type { Reading } from '../core/reading.ts'
+import { readText } from '../grammar/read-text.ts'
 import { AudioHistory } from './audio-history.ts'
+import { ANYTHING, type ListenFor } from './listener.ts'
 import type { DecodeHandle, DecodePool, DecodeResult } from './moonshine-pool.ts'
 import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './transcriber.ts'
 import { voicedFrames, wordTimes } from './word-times.ts'
@@ -10,14 +13,16 @@ import { voicedFrames, wordTimes } from './word-times.ts'
 /**
  * One call's hearing. An utterance is a list of segments, each short enough to decode whole at every pause; the text of the utterance is
  * the text of its segments. A segment that has grown long is closed at a pause, so that the wait for the last words does not grow with
- * everything said before.
+ * everything said before. An answer to a question is one segment over all its pauses, long ones left out: half an order fits no menu.
  */
 export class EmbeddedSession implements TranscriptionSession {
   readonly #pool: DecodePool
   readonly #signal: AbortSignal
   readonly #events = new BoundedQueue<TranscriptEvent>(EVENTS_KEPT, 'drop-oldest')
   readonly #history = new AudioHistory(HISTORY_MS)
-  #utterance: Utterance = { index: 0, segments: [] }
+  readonly #vocabulary: readonly string[]
+  #utterance: Utterance = { index: 0, segments: [], expectation: null }
+  #expectation: Expectation = OPEN_EXPECTATION
   /** The segment that grows, or may grow again after a pause. */
   #open: Segment | null = null
   #speaking = false
@@ -28,8 +33,9 @@ export class EmbeddedSession implements TranscriptionSession {
   readonly #asked = new Set<Asked>()
   #recentDecodeMs = 0
 
-  constructor(pool: DecodePool, signal: AbortSignal) {
+  constructor(pool: DecodePool, vocabulary: readonly string[], signal: AbortSignal) {
     this.#pool = pool
+    this.#vocabulary = vocabulary
     this.#signal = signal
     if (signal.aborted) this.#end()
     else signal.addEventListener('abort', this.#end, { once: true })
@@ -61,7 +67,10 @@ export class EmbeddedSession implements TranscriptionSession {
     }
   }
 
-  expect(_expectation: Expectation): void {}
+  /** What has begun is heard as what it answered. */
+  expect(expectation: Expectation): void {
+    this.#expectation = expectation
+  }
 
   endUtterance(mediaMs: number): void {
     if (this.#closed) return
@@ -69,7 +78,7 @@ export class EmbeddedSession implements TranscriptionSession {
     // Speech that began about when the utterance ends is the next one's; older speech is cut in two, each half to its own.
     const onsetIsNext = this.#speaking && this.#onsetMs >= mediaMs - PRE_ROLL_MS
     if (segment !== null) this.#finishUtterance(segment, mediaMs, onsetIsNext)
-    this.#utterance = { index: this.#utterance.index + 1, segments: [] }
+    this.#utterance = { index: this.#utterance.index + 1, segments: [], expectation: null }
     this.#open = null
     if (!this.#speaking) return
     if (onsetIsNext) this.#openSegment(this.#onsetMs)
@@ -101,6 +110,11 @@ export class EmbeddedSession implements TranscriptionSession {
       this.#openSegment(mediaMs)
       return
     }
+    if (isAnswer(segment.utterance)) {
+      if (mediaMs - segment.startMs >= LONGEST_SEGMENT_MS) this.#openSegment(mediaMs)
+      else segment.silences.push({ fromMs: segment.voicedToMs + MARGIN_MS, toMs: mediaMs - ANSWER_PRE_ROLL_MS })
+      return
+    }
     const voicedMs = segment.voicedToMs - segment.voicedFromMs
     // A pause long enough to be silence in its own right would be heard as the end by the model.
     if (voicedMs >= LONG_SEGMENT_MS || mediaMs - segment.voicedToMs >= LONG_PAUSE_MS) this.#openSegment(mediaMs)
@@ -121,14 +135,18 @@ export class EmbeddedSession implements TranscriptionSession {
   }
 
   #openSegment(voicedFromMs: number, isRemainder = false): Segment {
-    const startMs = Math.max(voicedFromMs - PRE_ROLL_MS, this.#takenMs, this.#history.startMs)
+    this.#utterance.expectation ??= this.#expectation
+    const preRollMs = isAnswer(this.#utterance) ? ANSWER_PRE_ROLL_MS : PRE_ROLL_MS
+    const startMs = Math.max(voicedFromMs - preRollMs, this.#takenMs, this.#history.startMs)
     const segment: Segment = {
       utterance: this.#utterance,
       startMs: Math.min(startMs, Math.max(voicedFromMs, this.#history.startMs)),
       voicedFromMs,
       isRemainder,
       voicedToMs: voicedFromMs,
+      silences: [],
       text: '',
+      reading: null,
       words: [],
       heardToMs: voicedFromMs,
       finalToMs: -1,
@@ -197,12 +215,36 @@ export class EmbeddedSession implements TranscriptionSession {
     segment.askedToMs = stretch.heardToMs
     const asked: Asked = { segment, urgency, handle: null }
     this.#asked.add(asked)
-    const samples = this.#history.slice(segment.startMs, stretch.sliceToMs)
+    const samples = this.#withoutSilences(segment, stretch.sliceToMs)
+    const listenFor = urgency === 'final' ? this.#listenFor(segment.utterance) : ANYTHING
     const voicedFramesMs = voicedFrames(this.#history.slice(segment.voicedFromMs, stretch.voicedToMs), segment.voicedFromMs)
-    asked.handle = this.#pool.decode({ samples, tailPadMs, urgency }, (result) => {
+    asked.handle = this.#pool.decode({ samples, tailPadMs, urgency, listenFor }, (result) => {
       this.#asked.delete(asked)
       if (!this.#closed) this.#take(segment, stretch, voicedFramesMs, result)
     })
+  }
+
+  #listenFor({ expectation }: Utterance): ListenFor {
+    return { expectation: expectation === null || expectation.kind === 'open' ? null : expectation, vocabulary: this.#vocabulary }
+  }
+
+  /** The segment's audio; of a long pause inside it, only what belongs to the voice on either side. */
+  #withoutSilences(segment: Segment, toMs: number): Int16Array {
+    const pieces: Int16Array[] = []
+    let fromMs = segment.startMs
+    for (const silence of segment.silences) {
+      if (silence.toMs <= silence.fromMs || silence.toMs > toMs) continue
+      pieces.push(this.#history.slice(fromMs, silence.fromMs))
+      fromMs = silence.toMs
+    }
+    pieces.push(this.#history.slice(fromMs, toMs))
+    const samples = new Int16Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
+    let at = 0
+    for (const piece of pieces) {
+      samples.set(piece, at)
+      at += piece.length
+    }
+    return samples
   }
 
   #take(segment: Segment, { urgency, heardToMs }: Stretch, voicedFramesMs: readonly number[], result: DecodeResult): void {
@@ -215,6 +257,7 @@ export class EmbeddedSession implements TranscriptionSession {
     this.#recentDecodeMs = result.decodeMs
     if (heardToMs < segment.heardToMs) return
     segment.text = result.text
+    segment.reading = result.reading
     segment.words = wordTimes(result.text, voicedFramesMs)
     segment.heardToMs = heardToMs
     if (urgency === 'final') segment.finalToMs = heardToMs
@@ -236,12 +279,19 @@ const SPLIT_WINDOW_SAMPLES = 1600
 const SPLIT_HOP_SAMPLES = 160
 /** Detectors find speech some frames late, and soft first sounds come before the loud ones. */
 const PRE_ROLL_MS = 300
+/** Held to a grammar, noise before the voice is heard as words; 0.2 s is enough. */
+const ANSWER_PRE_ROLL_MS = 200
 /** HEARING figures: 0.2 s behind the voice; 0.05 to 0.15 s was worse. */
 const MARGIN_MS = 200
 const PARTIAL_EVERY_MS = 600
 const PARTIAL_DECODES_APART = 4
 
-type Utterance = { readonly index: number; readonly segments: Segment[] }
+type Utterance = {
+  readonly index: number
+  readonly segments: Segment[]
+  /** What it answers; fixed when it begins. */
+  expectation: Expectation | null
+}
 type Segment = {
   readonly utterance: Utterance
   readonly startMs: number
@@ -250,7 +300,11 @@ type Segment = {
   readonly isRemainder: boolean
   /** End of the voice at the last pause. */
   voicedToMs: number
+  /** Pauses inside an answer, margins of the voice not included. */
+  readonly silences: Readonly<{ fromMs: number; toMs: number }>[]
   text: string
+  /** Of the last final text. */
+  reading: Reading | null
   words: readonly Word[]
   /** The audio that `text` has taken into account. */
   heardToMs: number
@@ -267,12 +321,26 @@ function transcriptOf(utterance: Utterance): TranscriptEvent {
   const unheard = utterance.segments.find((segment) => segment !== last && segment.finalToMs < 0)
   const heard = utterance.segments.filter((segment) => segment.text !== '')
   const until = unheard ?? last
+  const final = unheard === undefined && last.finalToMs === last.heardToMs
+  const text = heard.map((segment) => segment.text).join(' ')
+  const reading = final ? readingOf(utterance, heard, text) : null
   return {
     kind: 'transcript',
     utterance: utterance.index,
-    text: heard.map((segment) => segment.text).join(' '),
+    text,
     words: heard.flatMap((segment) => segment.words),
     audioEndMs: until.heardToMs,
-    final: unheard === undefined && last.finalToMs === last.heardToMs,
+    final,
+    ...(reading === null ? {} : { reading }),
   }
+}
+
+/** An answer longer than a segment is read as text. */
+function readingOf({ expectation }: Utterance, heard: readonly Segment[], text: string): Reading | null {
+  if (expectation === null || expectation.kind === 'open') return null
+  return heard.length === 1 ? (heard[0] as Segment).reading : readText(expectation, text)
+}
+
+function isAnswer({ expectation }: Utterance): boolean {
+  return expectation !== null && expectation.kind !== 'open'
 }

@@ -17,7 +17,8 @@ export type EmbeddedTranscriberOptions = Readonly<{
  * pauses, and every pause is decoded at once, growing speech when a worker has nothing better to do. Text of a pause is final for that
  * audio. Word times are estimated (see word-times.ts).
  *
- * The company's vocabulary is not used here; see vocabulary.ts for corrections of the text.
+ * It hears what was asked: a session that is told what to expect holds the speech to that grammar (listener.ts), and says what it understood.
+ * Open speech is heard with an ear for the company's vocabulary; see vocabulary.ts for corrections of the text.
  */
 export class EmbeddedTranscriber implements Transcriber {
   readonly name = 'embedded-moonshine'
@@ -32,8 +33,8 @@ export class EmbeddedTranscriber implements Transcriber {
     this.#pool = new MoonshinePool(options.clock, workers, options.modelCacheDir)
   }
 
-  open(_options: TranscriberOptions, signal: AbortSignal): TranscriptionSession {
-    return new EmbeddedSession(this.#pool, signal)
+  open(options: TranscriberOptions, signal: AbortSignal): TranscriptionSession {
+    return new EmbeddedSession(this.#pool, options.vocabulary, signal)
   }
 
   /** Resolves when the first worker can decode. Rejects with ENGINE_UNAVAILABLE if the engine does not start. */

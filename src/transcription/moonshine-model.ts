@@ -1,7 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import llamaTokenizer from 'llama-tokenizer-js'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import { discardSplitDecoder, splitDecoder, type SplitDecoderPaths } from './split-decoder.ts'
+import { UNITS } from '../grammar/numbers.ts'
+import { biasedBeam } from './biased-beam.ts'
+import { grammarBeam, type HeardSentence, type NextRows, type Rows } from './grammar-beam.ts'
+import type { SpokenSentence } from './grammar-reading.ts'
+import { END_TOKEN, loadDecoder, SESSION_OPTIONS, VOCABULARY, type DecoderStep, type MoonshineDecoder } from './moonshine-decoder.ts'
+import type { PhraseTrie } from './phrase-trie.ts'
+import type { Encode, TokenAutomaton } from './token-automaton.ts'
 
 /** Text of one stretch of speech. `steps` counts decoder runs, for the figures. */
 export type Recognition = Readonly<{ text: string; steps: number }>
@@ -12,9 +18,9 @@ export type Recognition = Readonly<{ text: string; steps: number }>
  */
 export class MoonshineModel {
   readonly #encoder: InferenceSession
-  readonly #decoder: Decoder
+  readonly #decoder: MoonshineDecoder
 
-  private constructor(encoder: InferenceSession, decoder: Decoder) {
+  private constructor(encoder: InferenceSession, decoder: MoonshineDecoder) {
     this.#encoder = encoder
     this.#decoder = decoder
   }
@@ -22,27 +28,37 @@ export class MoonshineModel {
   /** `cacheDir` holds the split decoder; null, or anything wrong with it, means the slower decoder as shipped. */
   static async load(cacheDir: string | null): Promise<MoonshineModel> {
     const encoder = await InferenceSession.create(modelFile('encoder_model.onnx'), SESSION_OPTIONS)
-    return new MoonshineModel(encoder, await loadDecoder(cacheDir))
+    return new MoonshineModel(encoder, await loadDecoder(modelFile('decoder_model_merged.onnx'), cacheDir))
   }
 
   get decoderKind(): 'split' | 'merged' {
     return this.#decoder.kind
   }
 
-  /**
-   * Greedy reading of `samples` (16 kHz, -1..1). Between steps it asks `isCancelled`, and then rejects with DecodeCancelled.
-   * Empty text is an answer: the model heard no words.
-   */
-  async recognise(samples: Float32Array, isCancelled: () => boolean): Promise<Recognition> {
+  /** What `samples` (16 kHz, -1..1) sound like, ready to be read as words, once or several times over. */
+  async listen(samples: Float32Array): Promise<Heard> {
     const encoded = await this.#encoder.run({ input_values: new Tensor('float32', samples, [1, samples.length]) })
     const hidden = encoded['last_hidden_state'] as Tensor
-    const limit = Math.floor(STEPS_A_SECOND * (samples.length / SAMPLE_RATE_HZ)) + STEPS_EXTRA
+    const mostSteps = Math.floor(STEPS_A_SECOND * (samples.length / SAMPLE_RATE_HZ)) + STEPS_EXTRA
+    return { hidden, mostSteps, first: await this.#decoder.first(hidden) }
+  }
+
+  /** Greedy reading of `samples`; see `readOpen`. */
+  async recognise(samples: Float32Array, isCancelled: () => boolean): Promise<Recognition> {
+    return this.readOpen(await this.listen(samples), isCancelled)
+  }
+
+  /**
+   * The likeliest word after word. Between steps it asks `isCancelled`, and then rejects with DecodeCancelled. Empty text is an answer: the
+   * model heard no words.
+   */
+  async readOpen({ hidden, mostSteps, first }: Heard, isCancelled: () => boolean): Promise<Recognition> {
     const tokens: number[] = []
-    let step = await this.#decoder.first(hidden, START_TOKEN)
+    let step = first
     let steps = 1
     let isUnsureOfSilence = false
     let logProbability = 0
-    for (; steps < limit; steps += 1) {
+    for (; steps < mostSteps; steps += 1) {
       let token = indexOfLargest(step.logProbabilities)
       if (tokens.length === 0) isUnsureOfSilence = token === END_TOKEN && (step.logProbabilities[END_TOKEN] as number) < SURE_OF_SILENCE
       if (isUnsureOfSilence && tokens.length < FEWEST_FORCED_TOKENS) token = indexOfLargest(step.logProbabilities, END_TOKEN)
@@ -50,14 +66,77 @@ export class MoonshineModel {
       logProbability += step.logProbabilities[token] as number
       tokens.push(token)
       if (cutRepetition(tokens)) break
-      // The immediate that lets a cancel message in; the runs themselves never yield to messages.
-      await nextTick()
-      if (isCancelled()) throw new DecodeCancelled()
-      step = await this.#decoder.next(hidden, token, step.cache)
+      await giveWay(isCancelled)
+      step = await this.#decoder.next(hidden, step, ONLY, [token])
     }
     if (isUnsureOfSilence && logProbability / tokens.length < WORST_FORCED) return { text: '', steps }
     return { text: tidy(llamaTokenizer.decode(tokens, false, true)), steps }
   }
+
+  /** What of the grammar fits the sound best; also when nothing fits well: the scores tell. */
+  async readGrammar({ hidden, mostSteps, first }: Heard, automaton: TokenAutomaton, beam: Readonly<{ tokenBonus: number; width: number }>, isCancelled: () => boolean): Promise<GrammarRecognition> {
+    const { sentences, steps } = await grammarBeam(automaton, rowsOf(first), this.#stepper(hidden, first), { endToken: END_TOKEN, mostSteps, plain: plainPiece, ...beam }, () => giveWay(isCancelled))
+    return { sentences: sentences.map(spoken), steps }
+  }
+
+  /** Open speech, two hypotheses wide, with an ear for the terms of the trie. */
+  async readBiased({ hidden, mostSteps, first }: Heard, trie: PhraseTrie, isCancelled: () => boolean): Promise<Recognition> {
+    const options = { endToken: END_TOKEN, mostSteps, weight: BIAS_WEIGHT }
+    const { tokens, logProbability, steps } = await biasedBeam(trie, rowsOf(first), this.#stepper(hidden, first), options, () => giveWay(isCancelled))
+    const said = [...tokens]
+    cutRepetition(said)
+    const isSilence = indexOfLargest(first.logProbabilities) === END_TOKEN
+    const isForced = isSilence && ((first.logProbabilities[END_TOKEN] as number) >= SURE_OF_SILENCE || logProbability / Math.max(1, tokens.length) < WORST_FORCED)
+    return { text: isForced ? '' : tidy(llamaTokenizer.decode(said, false, true)), steps }
+  }
+
+  #stepper(hidden: Tensor, first: DecoderStep): NextRows {
+    let step = first
+    return async (parents, tokens) => {
+      step = await this.#decoder.next(hidden, step, parents, tokens)
+      return rowsOf(step)
+    }
+  }
+}
+
+/** An utterance the encoder has listened to. */
+export type Heard = Readonly<{ hidden: Tensor; mostSteps: number; first: DecoderStep }>
+export type GrammarRecognition = Readonly<{ sentences: readonly SpokenSentence[]; steps: number }>
+
+/** Tokens of a grammar from its words' spellings. */
+export const encodeSpelling: Encode = (text, joined) => llamaTokenizer.encode(text, false, !joined)
+
+/** A token without case, space and punctuation, digits in figures: what tells wordings from spellings. */
+function plainPiece(token: number): string {
+  let piece = plainPieces.get(token)
+  if (piece === undefined) {
+    const word = llamaTokenizer.decode([token], false, false).toLowerCase().replace(/[^a-z0-9]/g, '')
+    const digit = word === 'oh' || word === 'o' ? 0 : UNITS.indexOf(word)
+    piece = digit < 0 ? word : String(digit)
+    plainPieces.set(token, piece)
+  }
+  return piece
+}
+
+const plainPieces = new Map<number, string>()
+
+function rowsOf({ count, logProbabilities }: DecoderStep): Rows {
+  return { count, width: VOCABULARY, logProbabilities }
+}
+
+function spoken(sentence: HeardSentence): SpokenSentence {
+  return {
+    pieces: sentence.tokens.map((token, i) => ({ text: llamaTokenizer.decode([token], false, false), regret: sentence.regrets[i] as number })),
+    endRegret: sentence.regrets.at(-1) as number,
+    logProbability: sentence.logProbability,
+    score: sentence.score,
+  }
+}
+
+/** The immediate that lets a cancel message in; the runs themselves never yield to messages. */
+async function giveWay(isCancelled: () => boolean): Promise<void> {
+  await nextTick()
+  if (isCancelled()) throw new DecodeCancelled()
 }
 
 export class DecodeCancelled extends Error {
@@ -94,11 +173,6 @@ export function tidy(raw: string): string {
 }
 
 const SAMPLE_RATE_HZ = 16000
-const START_TOKEN = 1
-const END_TOKEN = 2
-const LAYERS = 6
-const HEADS = 8
-const HEAD_WIDTH = 36
 /** Fast speakers stay below 6.5 tokens a second; what runs on beyond is the decoder talking to itself. */
 const STEPS_A_SECOND = 6.5
 const STEPS_EXTRA = 6
@@ -114,123 +188,14 @@ const LONGEST_PERIOD = 12
 const SURE_OF_SILENCE = -0.4
 const FEWEST_FORCED_TOKENS = 3
 const WORST_FORCED = -1.4
-/** One thread: the runs are so short that a second one costs more in waiting than it saves (76 ms against 124 ms, two cores). */
-const SESSION_OPTIONS: InferenceSession.SessionOptions = { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 }
-
-type Cache = Readonly<Record<string, Tensor>>
-type Step = Readonly<{ logProbabilities: Float32Array; cache: Cache }>
-
-interface Decoder {
-  readonly kind: 'split' | 'merged'
-  first(hidden: Tensor, token: number): Promise<Step>
-  next(hidden: Tensor, token: number, cache: Cache): Promise<Step>
-}
-
-async function loadDecoder(cacheDir: string | null): Promise<Decoder> {
-  const mergedPath = modelFile('decoder_model_merged.onnx')
-  if (cacheDir !== null) {
-    try {
-      return await openSplitDecoder(splitDecoder(mergedPath, cacheDir))
-    } catch {
-      // A full disk or an unreadable cache must not cost the calls their ears: the decoder as shipped only takes longer.
-    }
-  }
-  return mergedDecoderOf(await InferenceSession.create(mergedPath, SESSION_OPTIONS))
-}
-
-async function openSplitDecoder(paths: SplitDecoderPaths): Promise<Decoder> {
-  try {
-    const first = await InferenceSession.create(paths.first, SESSION_OPTIONS)
-    return splitDecoderOf(first, await InferenceSession.create(paths.past, SESSION_OPTIONS))
-  } catch (error) {
-    // Damaged on disk: the next start makes it again.
-    discardSplitDecoder(paths)
-    throw error
-  }
-}
-
-function splitDecoderOf(firstSession: InferenceSession, pastSession: InferenceSession): Decoder {
-  const takesHidden = pastSession.inputNames.includes('encoder_hidden_states')
-  return {
-    kind: 'split',
-    async first(hidden, token) {
-      const outputs = await firstSession.run({ input_ids: tokenTensor(token), encoder_hidden_states: hidden })
-      return { logProbabilities: logitsOf(outputs), cache: presentOf(outputs, {}) }
-    },
-    async next(hidden, token, cache) {
-      const feeds: Record<string, Tensor> = { ...cache, input_ids: tokenTensor(token) }
-      if (takesHidden) feeds['encoder_hidden_states'] = hidden
-      const outputs = await pastSession.run(feeds)
-      // The second graph gives no cross-attention keys: those of the first token stay.
-      return { logProbabilities: logitsOf(outputs), cache: presentOf(outputs, cache) }
-    },
-  }
-}
-
-function mergedDecoderOf(session: InferenceSession): Decoder {
-  const run = async (hidden: Tensor, token: number, cache: Cache, cached: boolean): Promise<Step> => {
-    const outputs = await session.run({
-      ...cache,
-      input_ids: tokenTensor(token),
-      encoder_hidden_states: hidden,
-      use_cache_branch: new Tensor('bool', [cached], [1]),
-    }, cached ? DECODER_OUTPUTS : session.outputNames)
-    return { logProbabilities: logSoftmax(logitsOf(outputs)), cache: presentOf(outputs, cache) }
-  }
-  return {
-    kind: 'merged',
-    first: (hidden, token) => run(hidden, token, emptyCache(), false),
-    next: (hidden, token, cache) => run(hidden, token, cache, true),
-  }
-}
-
-const DECODER_OUTPUTS = [
-  'logits',
-  ...Array.from({ length: LAYERS }, (_, layer) => [`present.${layer}.decoder.key`, `present.${layer}.decoder.value`]).flat(),
-]
-
-function emptyCache(): Cache {
-  const cache: Record<string, Tensor> = {}
-  for (let layer = 0; layer < LAYERS; layer += 1) {
-    for (const part of ['decoder.key', 'decoder.value', 'encoder.key', 'encoder.value']) {
-      cache[`past_key_values.${layer}.${part}`] = new Tensor('float32', new Float32Array(0), [1, HEADS, 0, HEAD_WIDTH])
-    }
-  }
-  return cache
-}
-
-function presentOf(outputs: InferenceSession.OnnxValueMapType, previous: Cache): Cache {
-  const cache: Record<string, Tensor> = { ...previous }
-  for (const [name, value] of Object.entries(outputs)) {
-    if (name.startsWith('present.')) cache[name.replace('present.', 'past_key_values.')] = value as Tensor
-  }
-  return cache
-}
-
-function logitsOf(outputs: InferenceSession.OnnxValueMapType): Float32Array {
-  const data = (outputs['logits'] as Tensor).data
-  if (!(data instanceof Float32Array)) throw new TypeError('the decoder gave no float logits')
-  return data
-}
-
-function tokenTensor(token: number): Tensor {
-  return new Tensor('int64', BigInt64Array.of(BigInt(token)), [1, 1])
-}
+/** A nat a token: free of harm on unrelated speech; 3 put menu words into a third of it. */
+const BIAS_WEIGHT = 1
+const ONLY: readonly number[] = [0]
 
 function indexOfLargest(values: Float32Array, except = -1): number {
   let best = except === 0 ? 1 : 0
   for (let i = best + 1; i < values.length; i += 1) if (i !== except && (values[i] as number) > (values[best] as number)) best = i
   return best
-}
-
-/** In place. The split decoder has this in its graph. */
-function logSoftmax(logits: Float32Array): Float32Array {
-  const largest = logits[indexOfLargest(logits)] as number
-  let sum = 0
-  for (let i = 0; i < logits.length; i += 1) sum += Math.exp((logits[i] as number) - largest)
-  const norm = largest + Math.log(sum)
-  for (let i = 0; i < logits.length; i += 1) logits[i] = (logits[i] as number) - norm
-  return logits
 }
 
 function nextTick(): Promise<void> {

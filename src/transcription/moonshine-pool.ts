@@ -1,14 +1,22 @@
 import { Worker } from 'node:worker_threads'
 import type { Clock, Instant } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
+import type { Reading } from '../core/reading.ts'
 import { Scope } from '../core/scope.ts'
 import { stopWorker } from '../core/stop-worker.ts'
+import type { ListenFor } from './listener.ts'
 import type { MoonshineReply, MoonshineRequest, MoonshineWorkerData } from './moonshine-worker.ts'
 
 /** What to decode. `urgency` 'final' is never dropped; 'partial' gives way to everything. */
-export type DecodeRequest = Readonly<{ samples: Int16Array; tailPadMs: number; urgency: 'final' | 'partial' }>
+export type DecodeRequest = Readonly<{ samples: Int16Array; tailPadMs: number; urgency: 'final' | 'partial'; listenFor: ListenFor }>
 export type DecodeResult =
-  | Readonly<{ outcome: 'text'; text: string; decodeMs: number }>
+  | Readonly<{
+      outcome: 'text'
+      text: string
+      /** Null where nothing in particular was listened for. */
+      reading: Reading | null
+      decodeMs: number
+    }>
   /** A partial that gave way, or a request its owner withdrew. */
   | Readonly<{ outcome: 'dropped' }>
   /** The engine failed twice on it, or cannot start. */
@@ -163,7 +171,7 @@ export class MoonshinePool implements DecodePool {
     job.attempts += 1
     job.startedAt = this.#clock.now()
     // Copied, not transferred: the samples must survive the worker, to be asked again.
-    this.#post(slot, { kind: 'decode', id: job.id, samples: job.request.samples, tailPadMs: job.request.tailPadMs })
+    this.#post(slot, { kind: 'decode', id: job.id, samples: job.request.samples, tailPadMs: job.request.tailPadMs, listenFor: job.request.listenFor })
   }
 
   #withdraw(job: Job): void {
@@ -205,7 +213,7 @@ export class MoonshinePool implements DecodePool {
     else this.#partials += 1
     this.#recentDecodeMs.push(decodeMs)
     if (this.#recentDecodeMs.length > RECENT_KEPT) this.#recentDecodeMs.shift()
-    this.#finish(job, { outcome: 'text', text: reply.text, decodeMs })
+    this.#finish(job, { outcome: 'text', text: reply.text, reading: reply.reading, decodeMs })
   }
 
   #finish(job: Job, result: DecodeResult): void {

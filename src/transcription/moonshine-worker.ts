@@ -1,16 +1,18 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { StopRequest } from '../core/stop-worker.ts'
 import { resample } from '../audio/resample.ts'
+import type { Reading } from '../core/reading.ts'
+import { ANYTHING, Listener, type ListenFor } from './listener.ts'
 import { DecodeCancelled, MoonshineModel } from './moonshine-model.ts'
 
 export type MoonshineRequest =
   /** 8 kHz speech, trimmed to where the voice is; `tailPadMs` of faint noise is put behind it. */
-  | Readonly<{ kind: 'decode'; id: number; samples: Int16Array; tailPadMs: number }>
+  | Readonly<{ kind: 'decode'; id: number; samples: Int16Array; tailPadMs: number; listenFor: ListenFor }>
   | Readonly<{ kind: 'cancel'; id: number }>
   | StopRequest
 export type MoonshineReply =
   | Readonly<{ kind: 'ready'; decoder: 'split' | 'merged' }>
-  | Readonly<{ kind: 'decoded'; id: number; text: string; steps: number }>
+  | Readonly<{ kind: 'decoded'; id: number; text: string; reading: Reading | null; steps: number }>
   | Readonly<{ kind: 'cancelled'; id: number }>
 export type MoonshineWorkerData = Readonly<{ cacheDir: string | null }>
 
@@ -23,6 +25,7 @@ if (parentPort === null) throw new Error('moonshine-worker runs as a worker thre
 const port = parentPort
 const { cacheDir } = workerData as MoonshineWorkerData
 const model = await MoonshineModel.load(cacheDir)
+const listener = new Listener(model)
 let cancelledId = -1
 
 port.on('message', (request: MoonshineRequest) => {
@@ -33,13 +36,13 @@ port.on('message', (request: MoonshineRequest) => {
   else void decode(request)
 })
 // The first run allocates the arena; a caller should not pay for it.
-await model.recognise(toModel(new Int16Array(8000), 0), () => false)
+await listener.hear(toModel(new Int16Array(8000), 0), ANYTHING, () => false)
 answer({ kind: 'ready', decoder: model.decoderKind })
 
-async function decode(request: Readonly<{ id: number; samples: Int16Array; tailPadMs: number }>): Promise<void> {
+async function decode(request: Extract<MoonshineRequest, { kind: 'decode' }>): Promise<void> {
   try {
-    const { text, steps } = await model.recognise(toModel(request.samples, request.tailPadMs), () => cancelledId === request.id)
-    answer({ kind: 'decoded', id: request.id, text, steps })
+    const { text, reading, steps } = await listener.hear(toModel(request.samples, request.tailPadMs), request.listenFor, () => cancelledId === request.id)
+    answer({ kind: 'decoded', id: request.id, text, reading, steps })
   } catch (error) {
     if (!(error instanceof DecodeCancelled)) throw error
     answer({ kind: 'cancelled', id: request.id })

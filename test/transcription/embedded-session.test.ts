@@ -18,7 +18,7 @@ class ScriptedPool implements DecodePool {
       ...request,
       withdrawn: false,
       durationMs: request.samples.length / 8,
-      answer: (text, decodeMs = 100) => onResult(asked.withdrawn ? { outcome: 'dropped' } : { outcome: 'text', text, decodeMs }),
+      answer: (text, decodeMs = 100) => onResult(asked.withdrawn ? { outcome: 'dropped' } : { outcome: 'text', text, reading: null, decodeMs }),
       fail: (reason) => onResult({ outcome: 'failed', reason }),
     }
     this.asked.push(asked)
@@ -38,7 +38,7 @@ const line = faintNoise(8 * 60_000)
 
 function openSession(): { pool: ScriptedPool; session: EmbeddedSession; hear(fromMs: number, toMs: number): void; events(): Promise<TranscriptEvent[]> } {
   const pool = new ScriptedPool()
-  const session = new EmbeddedSession(pool, new Scope().signal)
+  const session = new EmbeddedSession(pool, [], new Scope().signal)
   return {
     pool,
     session,
