@@ -47,6 +47,8 @@ export type AnswerEngines = Readonly<{
   knowledgeChanged: (companyId: string) => void
   /** Opens connections, says in the log whether the keys are good, and brings over what the index outside is owed. Never rejects; nobody waits for it. */
   start: (isFirst: boolean) => Promise<void>
+  /** As if nothing had ever been decided. For drills. */
+  forgetDecided: () => void
   close: () => Promise<void>
 }>
 
@@ -77,6 +79,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
   }
   const flat = config.rates.modelTokenCents
   const policy = new SpeculationPolicy()
+  const decided = new AnswerCache()
   const meter = new ModelMeter({
     prices: { ...LISTED_PRICES, ...(flat === null ? {} : { [openai.model]: { input: flat * 1e6, cachedInput: flat * 1e6, output: flat * 1e6 } }), ...openai.prices },
     onSpent: (_companyId, cost) => metrics.modelSpent(cost),
@@ -92,7 +95,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
           prompts: new PromptLibrary(join(import.meta.dirname, '../prompts')),
           isDefault: engines.llm === 'openai',
           meter,
-          cache: new AnswerCache(),
+          cache: decided,
           policy,
           breakerOf: (name) => breakers.of(`${name} llm`),
           mayAsk: (company) => company.limits.dailySpendCents === null || spentLately(company.id) < MODEL_SHARE * company.limits.dailySpendCents,
@@ -104,8 +107,9 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
       ? new OpenAiEmbedder({ apiKey: account.apiKey, baseUrl: openai.baseUrl, model: openai.embeddingModel, dimensions: openai.embeddingDimensions })
       : null
   const index = engines.vectors === 'pinecone' && engines.pinecone.indexHost !== null ? new PineconeIndex({ clock, apiKey: engines.pinecone.apiKey?.reveal() ?? null, host: engines.pinecone.indexHost }) : null
-  const vectorsOf = (embedder: Embedder): FileVectorStore => new FileVectorStore(join(deps.cacheDir, 'vectors'), embedder.dimensions)
-  const own = { embedder: deps.embedder, vectors: vectorsOf(deps.embedder) }
+  const own = { embedder: deps.embedder, vectors: new FileVectorStore(join(deps.cacheDir, 'vectors'), deps.embedder.dimensions) }
+  // One file a length of vector, and one owner a file.
+  const vectorsOf = (embedder: Embedder): FileVectorStore => (embedder.dimensions === deps.embedder.dimensions ? own.vectors : new FileVectorStore(join(deps.cacheDir, 'vectors'), embedder.dimensions))
   const remote = index === null ? null : guardedIndex(index, breakers.of('pinecone vectors'), clock)
   const sync =
     index === null
@@ -163,6 +167,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
         if (!signal.aborted) logger.warn({ error: String(error) }, 'vectors not compared')
       }
     },
+    forgetDecided: () => decided.clear(),
     close: async () => {
       await Promise.all([first?.close(), quick?.close(), encoder?.close(), index?.close()])
     },

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { addAdminPlane, type AdminPlane } from './admin-plane.ts'
-import { createAnswerEngines } from './answer-engines.ts'
+import { createAnswerEngines, type AnswerEngines } from './answer-engines.ts'
 import { LevelOnlyVoiceActivity } from './audio/level-only-voice-activity.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { createBookingPlane } from './booking-plane.ts'
@@ -66,6 +66,7 @@ export type Platform = Readonly<{
   /** For drills, as the recogniser is. */
   breakers: Breakers
   phrases: PhraseCache
+  answers: Pick<AnswerEngines, 'forgetDecided'>
   /** Starts listening, then warms what a first call needs. Resolves when calls may come. */
   start: () => Promise<Readonly<{ port: number; publicBaseUrl: string }>>
   /** Takes no new calls, lets the live ones finish within the grace, then closes everything. Idempotent. */
@@ -320,6 +321,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     transcriber,
     breakers,
     phrases,
+    answers,
     start: async () => {
       // The voice speaks the first lines while the recogniser still loads: two cores, two jobs.
       const ears = Promise.all([transcriber.warm(scope.signal), voiceActivity.warm(scope.signal)])

@@ -55,6 +55,11 @@ export class AnswerCache {
     this.#families.set(family, keys)
   }
 
+  clear(): void {
+    this.#answers.clear()
+    this.#families.clear()
+  }
+
   get size(): number {
     return this.#answers.size
   }

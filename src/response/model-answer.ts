@@ -143,7 +143,7 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
   const entryId = entryIds[0] ?? null
   const texts = won.value.first === null ? [] : [won.value.first]
   const end: { conclusion: Conclusion | null } = { conclusion: null }
-  const more = goOn(deps, turn, won.value, won.scope, texts, entryIds, meaning, signal, end)
+  const more = goOn(deps, turn, won.value, won.scope, texts, entryIds, meaning, isAnswered ? local.texts : [], signal, end)
   const answer = { source: 'model', intent: 'model', entryId, confidence: 0.5, dialogue: { topicEntryId: entryId } } as const
   // In a form the next question follows: the answer is short, and said before it.
   if (isLive(question.dialogue.form ?? null)) return { ...answer, texts: [...texts, ...(await allOf(more))] }
@@ -183,7 +183,10 @@ function sourceText(turn: Turn, entryId: string): string[] {
   return entry === undefined || answer === null ? [] : [`${entry.question} ${answer}`]
 }
 
-/** The rest of the sentences, then what the model asked for; what was whole is kept for whoever asks again. */
+/**
+ * The rest of the sentences, then what the model asked for; what was whole is kept for whoever asks again. Where it breaks off, the
+ * company's own words (`local`) finish what was begun.
+ */
 async function* goOn(
   deps: ModelDeps,
   turn: Turn,
@@ -192,6 +195,7 @@ async function* goOn(
   texts: readonly string[],
   entryIds: readonly string[],
   meaning: Float32Array | null,
+  local: readonly string[],
   signal: AbortSignal,
   end: { conclusion: Conclusion | null },
 ): AsyncGenerator<string, void, undefined> {
@@ -210,6 +214,7 @@ async function* goOn(
     signal.throwIfAborted()
     deps.breakerOf?.(begun.model.name)?.failed()
     turn.trace('model', { cutOff: error instanceof Error ? error.message : 'unknown' })
+    yield* local.filter((text) => !said.includes(text))
   } finally {
     signal.removeEventListener('abort', onAbort)
     begun.stream.close()

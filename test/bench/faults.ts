@@ -8,11 +8,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { answering, searching } from './support/answer-faults.ts'
 import { FaultWorld, PHASES, type FaultCell, type FaultSubject } from './support/fault-calls.ts'
 import { listening, speaking, speakingByOpenAi } from './support/speech-faults.ts'
 
 /** One line a dependency: how to start its stand-in. */
-const SUBJECTS: readonly (() => Promise<FaultSubject>)[] = [() => listening('nova-3'), () => listening('flux-general-en'), speaking, speakingByOpenAi]
+const SUBJECTS: readonly (() => Promise<FaultSubject>)[] = [() => listening('nova-3'), () => listening('flux-general-en'), speaking, speakingByOpenAi, () => answering('responses'), () => answering('chat'), () => searching('embeddings'), () => searching('vectors')]
 
 const LONGEST_SILENCE_MS = 1200
 /** A caller that was this late with its own frames was not measured, the machine was: the cell is tried again. */

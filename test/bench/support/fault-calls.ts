@@ -25,6 +25,8 @@ export type FaultSubject = Readonly<{
   faults: readonly Fault[]
   /** Settings that make the server use the stand-in. */
   environment: Readonly<Record<string, string>>
+  /** Puts companies into the data folder, before the server starts. */
+  seed?: (dataDir: string) => Promise<void>
   /** What `during` means for it: while the caller asks, or while the agent answers. */
   during: 'caller-speaks' | 'agent-speaks'
   /** The caller's two questions; the recordings of media/calls unless told otherwise. */
@@ -85,6 +87,7 @@ export class FaultWorld {
   }
 
   static async start(subject: FaultSubject, dataDir: string): Promise<FaultWorld> {
+    await subject.seed?.(dataDir)
     const config = loadConfig({ PORT: '0', DATA_DIR: dataDir, SHUTDOWN_GRACE_SECONDS: '1', STT_WORKERS: '1', ...subject.environment })
     const platform = await createPlatform(config, createLogger({ level: 'silent', speech: false, version: 'test' }))
     const { publicBaseUrl } = await platform.start()

@@ -62,7 +62,8 @@ export class LightCall {
   readonly callSid = `CA${randomBytes(16).toString('hex')}`
   readonly #target: string
   readonly #to: string
-  readonly #sentence: Sentence
+  readonly #nextSentence: () => Sentence
+  #sentence: Sentence
   readonly #figures: LightFigures
   readonly #streamSid = `MZ${randomBytes(16).toString('hex')}`
   #socket: WebSocket | null = null
@@ -80,10 +81,12 @@ export class LightCall {
   #stretch: { beganAt: number; frames: number } | null = null
   #closing = false
 
-  constructor(target: string, to: string, sentence: Sentence, figures: LightFigures) {
+  /** `sentence`: what is asked, again and again, or what is asked next. */
+  constructor(target: string, to: string, sentence: Sentence | (() => Sentence), figures: LightFigures) {
     this.#target = target
     this.#to = to
-    this.#sentence = sentence
+    this.#nextSentence = typeof sentence === 'function' ? sentence : () => sentence
+    this.#sentence = this.#nextSentence()
     this.#figures = figures
   }
 
@@ -174,6 +177,7 @@ export class LightCall {
       case 'thinking':
         if (now - this.#stateSince < THINK_MS || !isQuiet) return
         this.#spoken = 0
+        this.#sentence = this.#nextSentence()
         this.#enter('speaking', now)
         return
       case 'listening':
