@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Effect, EffectResult, Effects } from '../../src/booking/effect.ts'
+import { ClientsViaError } from '../../src/core/errors.ts'
 import { Scope } from '../../src/core/scope.ts'
 import { AnswerCache } from '../../src/response/answer-cache.ts'
 import { LINES } from '../../src/response/built-in-lines.ts'
@@ -306,6 +307,28 @@ t.test('an answer that was cut short, censored or interrupted is not kept', asyn
   abort.abort(new Error('interrupted'))
   await t.rejects(reply)
   t.equal(cache.size, 0)
+})
+
+t.test('an answer that breaks off is finished in the company\'s own words, and one that goes on is not', async (t) => {
+  const worded = contextOf({ ...hvac, knowledge: hvac.knowledge.map((entry) => (entry.id === 'hours' ? { ...entry, mode: 'generated' as const } : entry)) })
+  for (const broken of [true, false]) {
+    const clock = new VirtualClock()
+    const model = new FakeModel(clock, () => ['Happy to tell you. ', 'We are here all week. '], { delayMs: 20 })
+    const failing: ModelDeps['answer'] = {
+      name: 'fake',
+      model: 'fake',
+      async *answer(...asked) {
+        for await (const piece of model.answer(...asked)) {
+          yield piece
+          if (broken) throw new ClientsViaError('ENGINE_FAILED', 'broke off')
+        }
+      },
+    }
+    const reply = await world(clock, { answer: failing }).ask('what are your hours', {}, worded)
+    t.match(reply.said, /^Happy to tell you\./)
+    if (broken) t.match(reply.said, /eight to five/)
+    else t.equal(reply.said, 'Happy to tell you. We are here all week.')
+  }
 })
 
 t.test('the meter counts every request, and what nobody was to hear as wasted', async (t) => {
