@@ -88,7 +88,7 @@ void t.test('the database away: a known number is answered for a day, an unknown
   await t.rejects(cached.companies.findByPhoneNumber(NUMBER), { code: 'STORE_FAILED' }, 'not for ever')
 })
 
-const redis = await redisService()
+const redis = await redisService(2)
 if (redis !== null) {
   const { url, host, port } = redis
   const clock = new SystemClock()
@@ -154,7 +154,7 @@ if (redis !== null) {
     const wire = await FaultyLink.open({ host, port })
     t.teardown(() => wire.close())
     const { store, companies } = database()
-    const cut = await machine(t, store, `redis://127.0.0.1:${wire.port}`)
+    const cut = await machine(t, store, url.replace(`${host}:${port}`, `127.0.0.1:${wire.port}`))
     const other = await machine(t, store)
     await other.link.run((client) => client.flushdb())
     await other.reads.companies.findByPhoneNumber(NUMBER)

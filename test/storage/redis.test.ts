@@ -30,7 +30,7 @@ const { signal } = new AbortController()
 /** Slow machines must not see timeouts where none is meant. */
 const PATIENT_MS = 5000
 
-const redis = await redisService()
+const redis = await redisService(1)
 if (redis !== null) redisTests(redis)
 
 function redisTests({ url, host, port }: Readonly<{ url: string; host: string; port: number }>): void {
@@ -54,7 +54,7 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
   const throughWire = async (t: Test): Promise<Readonly<{ wire: FaultyLink; wireUrl: string }>> => {
     const wire = await FaultyLink.open({ host, port })
     t.teardown(() => wire.close())
-    return { wire, wireUrl: `redis://127.0.0.1:${wire.port}` }
+    return { wire, wireUrl: url.replace(`${host}:${port}`, `127.0.0.1:${wire.port}`) }
   }
 
   void t.test('sessions and login counters in Redis keep the contract', async (t) =>

@@ -13,11 +13,11 @@ const STARTED_WITHIN_MS = 20_000
 
 /**
  * A Redis: the one of TEST_REDIS_URL, else one of this file's own where redis-server is installed. Null where there is none: the tests
- * that need it say so and do not run; in CI that is a failure.
+ * that need it say so and do not run; in CI that is a failure. `database`: each test file has its own, since one Redis may serve several.
  */
-export async function redisService(): Promise<Service | null> {
+export async function redisService(database: number): Promise<Service | null> {
   const given = process.env['TEST_REDIS_URL']
-  if (given !== undefined) return serviceAt(given)
+  if (given !== undefined) return serviceAt(`${given.replace(/\/\d*$/, '')}/${database}`)
   const program = findProgram('redis-server')
   if (program === null) return missing('Redis', 'redis-server is not installed and TEST_REDIS_URL is not set')
   return start(program, (port) => ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], (port) => `redis://127.0.0.1:${port}`)
