@@ -19,7 +19,7 @@ t.test('a newcomer who types the guide\'s commands has a company, an agent and t
   const login = await world.app.inject({ method: 'POST', url: '/api/v1/auth/login', headers: { 'content-type': 'application/json' }, payload: body ?? '' })
   t.equal(login.statusCode, 200, login.body)
   const token = /"accessToken":"([^"]*)"/.exec(login.body)?.[1] ?? ''
-  t.equal(COMMANDS.length, 12)
+  t.equal(COMMANDS.length, 13)
   const said: string[] = []
   for (const { path, body } of COMMANDS) {
     const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }

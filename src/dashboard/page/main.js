@@ -1,6 +1,7 @@
 import { Api } from './api.js'
 import { h, replace } from './dom.js'
 import { routeOf } from './routes.js'
+import { accountView } from './views/account.js'
 import { agentView } from './views/agent.js'
 import { callView, callsView } from './views/calls.js'
 import { gapsView } from './views/gaps.js'
@@ -16,7 +17,7 @@ const PAGES = [
   ['gaps', 'Gaps'],
   ['agent', 'Agent'],
 ]
-const VIEWS = { live: liveView, calls: callsView, call: callView, knowledge: knowledgeView, gaps: gapsView, agent: agentView }
+const VIEWS = { live: liveView, calls: callsView, call: callView, knowledge: knowledgeView, gaps: gapsView, agent: agentView, account: accountView }
 
 const app = document.querySelector('#app')
 const api = new Api()
@@ -55,7 +56,7 @@ async function start() {
   }
   replace(
     app,
-    h('header', { class: 'bar' }, h('a', { class: 'brand', href: '#/live' }, h('img', { src: '/dashboard/icon.svg', alt: '', width: '26px' }), 'ClientsVia'), picker, h('nav', {}, links), h('span', { class: 'who' }, api.user.name, h('button', { type: 'button', class: 'small', on: { click: () => void api.signOut() } }, 'Sign out'))),
+    h('header', { class: 'bar' }, h('a', { class: 'brand', href: '#/live' }, h('img', { src: '/dashboard/icon.svg', alt: '', width: '26px' }), 'ClientsVia'), picker, h('nav', {}, links), h('span', { class: 'who' }, h('a', { href: '#/account' }, api.user.name), h('button', { type: 'button', class: 'small', on: { click: () => void api.signOut() } }, 'Sign out'))),
     main,
   )
   onhashchange = show

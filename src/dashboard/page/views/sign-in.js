@@ -1,7 +1,7 @@
 import { field, h, replace } from '../dom.js'
 
 const HINTS = {
-  DEVICE_PENDING: 'This browser is new here. Somebody who is signed in has to approve it under your devices; then sign in again.',
+  DEVICE_PENDING: 'This browser is new here. Approve it from a device that is signed in: your name, then Devices. Then sign in again.',
   DEVICE_LIMIT: 'You have as many devices as there may be. Remove one first.',
 }
 
