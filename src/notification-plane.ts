@@ -1,4 +1,5 @@
 import type { CallOutcome } from './call/call-record.ts'
+import type { CarrierControl } from './call/carrier-control.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './core/clock.ts'
 import { Scope } from './core/scope.ts'
@@ -18,6 +19,7 @@ import type { Metrics } from './observability/metrics.ts'
 import type { SecurityNotifier } from './security/notifier.ts'
 import type { CompanySecrets } from './security/secret-box.ts'
 import type { EmbeddedStore } from './storage/embedded-store.ts'
+import { TwilioCallControl } from './telephony/call-control.ts'
 import type { MessageChannelName } from './tenancy/notifications.ts'
 
 export type NotificationPlaneDeps = Readonly<{
@@ -33,6 +35,7 @@ export type NotificationPlaneDeps = Readonly<{
 
 export type NotificationPlane = Readonly<{
   texts: InboundTexts
+  control: CarrierControl
   sms: SmsChannel
   channels: Readonly<Record<MessageChannelName, MessageChannel | null>>
   /** Null: no mail server is configured. */
@@ -81,8 +84,16 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
   })
   const scope = new Scope()
   const running: Promise<void>[] = []
+  const control = new TwilioCallControl({
+    publicBaseUrl: deps.publicBaseUrl,
+    clientOf: async (companyId, signal) => {
+      const account = await sms.accountOf(companyId, signal)
+      return account === null ? null : sms.clientOf(account)
+    },
+  })
   return {
     sms,
+    control,
     channels,
     texts: new InboundTexts({
       clock,

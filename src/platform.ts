@@ -42,6 +42,7 @@ import { seedCompanies } from './storage/seed.ts'
 import { EmbeddedSynthesizer } from './synthesis/embedded-synthesizer.ts'
 import { PhraseCache } from './synthesis/phrase-cache.ts'
 import { wordsHeard } from './synthesis/word-timing.ts'
+import { carriedThrough } from './telephony/carry-through.ts'
 import { registerTelephony } from './telephony/telephony.ts'
 import { EmbeddedTranscriber } from './transcription/embedded-transcriber.ts'
 import { correctMishearings } from './transcription/vocabulary.ts'
@@ -223,7 +224,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const telephony = await registerTelephony(app, {
     clock,
     logger,
-    handler: service,
+    // Among several processes the carrier may ask another one what is next: there its own question has to do.
+    handler: place.link === null && store.shared === null ? carriedThrough(service, { clock, scope, logger, control: notifications.control }) : service,
     mediaTokens: store.shared?.mediaTokens ?? seat.mediaTokens,
     publicBaseUrl: () => listeningAt,
     twilioAuthToken: config.twilio?.authToken.reveal() ?? null,

@@ -17,6 +17,7 @@ const CONTRACTS = new Set([
   'call/call-leg.ts',
   'call/call-record.ts',
   'call/call-handler.ts',
+  'call/carrier-control.ts',
   'booking/appointment.ts',
   'booking/booking-desk.ts',
   'booking/effect.ts',

@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http'
+import { ACCOUNT } from './twilio-account.ts'
 import { VendorServer, noise, type Fault, type VendorRequest } from './faults.ts'
 
 /** Twilio's public REST protocol as far as it is used here: messages, calls, recordings, under basic authentication. */
-export const ACCOUNT = { accountSid: `AC${'7'.repeat(32)}`, authToken: 'a token that the stand-in knows' }
+export { ACCOUNT }
 
 export type SentMessage = Readonly<{ sid: string; to: string; from: string; body: string; statusCallback: string | null }>
 type Recording = { sid: string; status: string; pauseBehavior: string | null }
