@@ -18,6 +18,7 @@ import type { Logger } from './observability/logger.ts'
 import type { Metrics } from './observability/metrics.ts'
 import type { SecurityNotifier } from './security/notifier.ts'
 import type { CompanySecrets } from './security/secret-box.ts'
+import { BullMqQueue } from './storage/bullmq-queue.ts'
 import type { EmbeddedStore } from './storage/embedded-store.ts'
 import { TwilioCallControl } from './telephony/call-control.ts'
 import type { MessageChannelName } from './tenancy/notifications.ts'
@@ -72,7 +73,7 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
     channels,
     onOutcome: (channel, outcome) => metrics.messageEnded(channel, outcome),
   })
-  const queue: DispatchQueue = new EmbeddedQueue()
+  const queue = queueOf(deps)
   const worker = new OutboxWorker({
     clock,
     outbox: store.outbox,
@@ -126,4 +127,10 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
       await queue.close()
     },
   }
+}
+
+function queueOf({ config, logger }: NotificationPlaneDeps): DispatchQueue {
+  const { cache } = config.stores
+  if (cache.kind === 'memory') return new EmbeddedQueue()
+  return new BullMqQueue({ url: cache.url.reveal(), onProblem: (error) => logger.warn({ error: String(error) }, 'the shared queue does not answer: this process works for itself') })
 }

@@ -59,7 +59,7 @@ for (const { step, taken, state } of STEPS) {
   })
 }
 
-for (const step of ['after the claim of a task', 'before a task is settled', 'after a task is settled']) {
+for (const step of ['before a task is settled']) {
   t.test(`a server killed ${step} leaves a booking with each of its messages once`, async (t) => {
     // Far enough ahead to have both reminders.
     const startsAt = new Date(Math.ceil(Date.now() / 3_600_000) * 3_600_000 + 72 * 3_600_000).toISOString()
