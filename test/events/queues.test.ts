@@ -7,7 +7,7 @@ import { dispatchQueueContract } from './queue-contract.ts'
 
 t.test('the queue of one process', async (t) => dispatchQueueContract(t, async () => new EmbeddedQueue()))
 
-const redis = await redisService()
+const redis = await redisService(9)
 if (redis !== null) {
   const { url } = redis
   t.test('the queue of many processes', async (t) => {

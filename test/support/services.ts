@@ -32,7 +32,7 @@ export async function mongoService(): Promise<Service | null> {
   return start(program, (port, folder) => [`127.0.0.1:${port}`, `${folder}/`], (port) => `mongodb://127.0.0.1:${port}`)
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
