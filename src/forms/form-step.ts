@@ -108,10 +108,14 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
     if (slot.fallback === 'skip' && (answer === 'no' || formAct(said.text) === 'enough' || NO_ANSWER.test(said.text))) {
       return advance(context, { ...state, skipped: [...state.skipped, slot.id], asked: null })
     }
+    if (TAIL.test(said.text.trim())) return put(context, state)
     return missed(context, askSlot(context, state, slot))
   }
   return missed(context, advance(context, state))
 }
+
+/** What is left of an answer whose beginning was answered already: "yes" ... "it is". It is no answer to the next question. */
+const TAIL = /^(?:(?:please|it is|that is|that's (?:it|right|fine)|i do|i am|we do|thanks|thank you|okay|ok|sure|great|perfect|alright|all right|yes|yeah|correct|right|um|uh)[ ,.!]*)+$/i
 
 const NO_ANSWER = /\b(?:i don't know|i do not know|not sure|no idea|don't have (?:one|any)|skip|rather not|none)\b/i
 
