@@ -7,7 +7,7 @@ import { FORM_LINES, soFarLine } from './form-lines.ts'
 import type { FormContext, FormMove, Offering, Said } from './form-move.ts'
 import { advance, askSlot, corrections, expectationOf, put, wish } from './form-questions.ts'
 import { isVisitTime, newFormState, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
-import { findSlots, numberLengths, type SlotFill } from './slot-finder.ts'
+import { findSlots, isBareAnswer, numberLengths, type SlotFill } from './slot-finder.ts'
 import { acceptedValue } from './slot-values.ts'
 import { chosenTime } from './time-choice.ts'
 
@@ -247,6 +247,7 @@ function readFills(context: FormContext, state: FormState, reading: Reading): (S
     const slot = slotOf(context.form, read.slotId === ANSWER_SLOT ? (state.asked?.how === 'spell' ? state.asked.slotId : null) : read.slotId)
     // A grammar takes any words for a name; the readers of names are stricter.
     if (slot === null || (slot.type === 'name' && read.slotId !== ANSWER_SLOT && !isNameOnly(reading, read.value))) return []
+    if (read.slotId !== ANSWER_SLOT && read.slotId !== state.asked?.slotId && isBareAnswer(read.spoken)) return []
     const said = slot.type !== 'date' ? read.value : isVisitTime(context.form, slot) ? (whenRead(context, state, slot, read.value)?.value ?? '') : (calendarDate(read.value, context.today) ?? '')
     const value = acceptedValue(slot, said)
     if (value === null) return []

@@ -40,7 +40,7 @@ export function findSlots(form: Form, state: FormState, text: string, askedId: s
   for (const slot of slots) {
     if (slot.id === spellFor && take(slot, spelled(text), OPEN_CONFIDENCE.spelled)) strike(text)
   }
-  for (const { slot, value, spoken } of choices(slots, left)) {
+  for (const { slot, value, spoken } of choices(slots, left, askedId)) {
     if (take(slot, { value, spoken }, OPEN_CONFIDENCE.choice)) strike(spoken)
   }
   for (const slot of slots) {
@@ -105,10 +105,12 @@ export function numberLengths(slot: FormSlot): readonly number[] | null {
 }
 
 /** Every option that is said, longest first, so that "medium roast" is not the size "medium". */
-function choices(slots: readonly FormSlot[], text: string): { slot: FormSlot; value: string; spoken: string }[] {
+function choices(slots: readonly FormSlot[], text: string, askedId: string | null): { slot: FormSlot; value: string; spoken: string }[] {
   const names = slots
     .filter((slot) => slot.type === 'choice' || slot.type === 'service')
     .flatMap((slot) => slot.options.flatMap((option) => [option.value, ...option.aliases].map((name) => ({ slot, value: option.value, name: name.replace(/[-_]/g, ' ') }))))
+    // A yes is the answer to what was asked, and to nothing else.
+    .filter(({ slot, name }) => slot.id === askedId || !isBareAnswer(name))
     .sort((a, b) => b.name.length - a.name.length)
   const found: { slot: FormSlot; value: string; spoken: string; at: number }[] = []
   let left = text.replace(/-/g, ' ')
@@ -120,6 +122,11 @@ function choices(slots: readonly FormSlot[], text: string): { slot: FormSlot; va
   }
   // Of two values for one slot the later one is the correction: "small, no, large".
   return found.sort((a, b) => b.at - a.at)
+}
+
+/** Means something only after its own question. */
+export function isBareAnswer(words: string): boolean {
+  return /^(?:yes|yeah|no|nope|none|right|correct)$/i.test(words.trim())
 }
 
 function escaped(name: string): string {

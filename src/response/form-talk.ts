@@ -187,9 +187,9 @@ const REQUEST =
 /** What of a sentence is for the form, and the question beside it. */
 function partsOf(turn: Turn): Readonly<{ said: Said; question: string | null }> {
   const { input } = turn.question
-  const sentences = turn.text.split(/(?<=[.?!])\s+|,?\s+\b(?:but|and)\s+(?=(?:what|how|do you|does|is|are|where|when|who|will|can|could)\b)|,\s+(?=(?:what|how|do you|does|is it|are you|where|when|who|will)\b)/i).filter((part) => part.trim() !== '')
+  const sentences = turn.text.split(/(?<=[.?!])\s+|,?\s+\b(?:but|and)\s+(?=(?:what|how|do (?:you|i|we)|does|is|are|where|when|who|will|can|could)\b)|,\s+(?=(?:what|how|do (?:you|i|we)|does|is it|are you|where|when|who|will)\b)/i).filter((part) => part.trim() !== '')
   const questions = sentences.filter((part) => (QUESTION.test(part) || part.trim().endsWith('?')) && !REQUEST.test(part.trim()) && !isAnswer(part))
-  if (questions.length === 0) {
+  if (questions.length === 0 || formAct(turn.text) !== null) {
     return { said: { text: turn.text, reading: input.kind === 'speech' ? (input.reading ?? null) : null, source: 'heard', withQuestion: false }, question: null }
   }
   const text = sentences.filter((part) => !questions.includes(part)).join(' ')

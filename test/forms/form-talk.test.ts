@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Appointment } from '../../src/booking/appointment.ts'
 import { createResponder } from '../../src/response/intelligence-loop.ts'
+import type { Reading } from '../../src/core/reading.ts'
 import { INITIAL_DIALOGUE, type DialogueState } from '../../src/response/dialogue.ts'
 import type { TurnInput } from '../../src/response/responder.ts'
 import { contextOf, demoCompany, OPEN_AT, questionOf, replyTo } from '../support/fake-company.ts'
@@ -28,18 +29,149 @@ function talker(name: Parameters<typeof demoCompany>[0], options: { from?: strin
   }
 }
 
+/** Every answer of a talk, so that a failing test shows how it came to it. */
+async function through(call: ReturnType<typeof talker>, ...said: readonly string[]): Promise<string[]> {
+  const replies: string[] = []
+  for (const words of said) replies.push(`${words} -> ${(await call.say(words)).said}`)
+  return replies
+}
+
 t.test('a caller books a visit, hears it back, and it is in the books', async (t) => {
   const call = talker('polar-bay-air')
   t.match((await call.say("Hi, I'd like to schedule an appointment.")).said, /\?$/)
-  for (const words of ['My AC needs a repair.', 'Tomorrow morning.', 'Jane Smith.', 'Yes.', '12 Palm Street.', 'Fort Myers.']) {
-    const reply = await call.say(words)
-    t.comment(`${words} -> ${reply.said}`)
-  }
-  const chosen = await call.say('The first one.')
-  t.comment(chosen.said)
-  const booked = await call.say('Yes, please.')
-  t.comment(booked.said)
+  await through(call, 'My AC needs a repair.', 'Tomorrow morning.', 'Jane Smith.', 'Yes.', '12 Palm Street.', 'Fort Myers.')
+  t.match((await call.say('The first one.')).said, /^I have you down for AC repair, tomorrow between 8 and 10 in the morning, at 12 Palm Street in Fort Myers\. Shall I book it\?$/)
+  t.match((await call.say('Yes, please.')).said, /You're booked for tomorrow between 8 and 10 in the morning/)
   t.equal(call.desk.booked.length, 1)
   t.match(call.desk.booked[0] as Appointment, { customer: { name: 'Jane Smith', phoneNumberE164: '+12395550142', address: { street: '12 Palm Street', city: 'Fort Myers' } } })
   t.equal((await call.say("No, that's all, thank you.")).action?.kind, 'hang-up')
+})
+
+t.test('a new patient is asked what an old one is not, and nobody for an address', async (t) => {
+  const call = talker('harbor-lane-dental')
+  const asked = await through(call, 'I would like to make an appointment.', "I'm a new patient.", 'A cleaning.', 'Tuesday at ten.', 'Jane Smith.', 'March third 1984.')
+  t.match(asked.at(-1), /insurance/i, asked.join('\n'))
+  const rest = await through(call, 'Delta Dental.', 'Yes.', 'Yes, please.')
+  t.match(call.desk.booked[0], { customer: { address: null }, answers: { patient: 'new', birth_date: '1984-03-03', insurance: 'Delta Dental' } }, rest.join('\n'))
+  const known = talker('harbor-lane-dental')
+  const other = await through(known, 'I would like to make an appointment.', 'I have been here before.', 'A cleaning.', 'Tuesday at ten.', 'Jane Smith.', 'March third 1984.')
+  t.notMatch(other.at(-1), /insurance/i)
+})
+
+t.test('gas in the middle of a booking: the caller leaves the house first, and nothing is booked unasked', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up.', 'Tuesday morning.')
+  const alarm = await call.say('Wait, I smell gas.')
+  t.equal(alarm.source, 'emergency')
+  t.match(alarm.said, /leave the house.*on-call/)
+  t.equal(alarm.dialogue.form?.phase, 'paused')
+  const no = await call.say('No, it was the neighbour.')
+  t.match(no.said, /go on where we were/)
+  t.match((await call.say('Yes.')).said, /name/i, 'with everything that was said before')
+  t.same(Object.keys(call.dialogue.form?.slots ?? {}).sort(), ['service', 'when'])
+  t.equal(call.desk.booked.length, 0)
+  const second = talker('polar-bay-air')
+  await through(second, 'I would like to schedule a tune up.', 'I smell gas.')
+  t.equal((await second.say('Yes, please.')).action?.kind, 'transfer')
+})
+
+t.test('a name is never what people say when they are not saying one, and is asked for twice at most', async (t) => {
+  for (const words of ['Go ahead.', 'This is getting ridiculous.', 'I just told you.', 'What?', 'It is hot in here.', 'Tuesday.']) {
+    const call = talker('polar-bay-air')
+    await through(call, 'I would like to schedule a tune up for Wednesday morning.', words)
+    t.equal(call.dialogue.form?.slots['name'], undefined, words)
+  }
+  const call = talker('polar-bay-air')
+  const said = await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Go ahead.', 'I said it already.')
+  t.match(said.at(-1), /spell/, said.join('\n'))
+  t.match((await call.say('T, I, C, C, I, U.')).said, /number/i)
+  t.match(call.dialogue.form?.slots['name'], { value: 'Ticciu', confidence: 0.9 })
+  const skipped = talker('polar-bay-air')
+  const tries = await through(skipped, 'I would like to schedule a tune up for Wednesday morning.', 'Go ahead.', 'I said it already.', 'No.')
+  t.match(tries.at(-1), /number/i, 'and then goes on without one')
+})
+
+t.test('what does not belong into a slot never gets there', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up.')
+  await call.say('12 Palm Street.')
+  t.equal(call.dialogue.form?.slots['when'], undefined, 'an address is no time')
+  t.match(call.dialogue.form?.slots['address'], { value: '12 Palm Street' })
+  await through(call, 'Tuesday morning.', 'Jane Smith', 'No, another one.', 'five five five')
+  t.equal(call.dialogue.form?.slots['phone'], undefined, 'half a number is no number')
+  await through(call, 'two three nine', 'one two three four five six seven eight nine zero one two')
+  t.equal(call.dialogue.form?.slots['phone'], undefined, 'nor is one that is too long')
+})
+
+t.test('a number in pieces is put together, read back, and counted only after a yes', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.', 'No.')
+  t.match((await call.say('two three nine five five five')).said, /^Go on/)
+  t.match((await call.say('oh one eight seven')).said, /two three nine, five five five, zero one eight seven, right/i)
+  t.match((await call.say('No.')).said, /number/)
+  await through(call, '239 555 0188', 'Yes.')
+  t.match(call.dialogue.form?.slots['phone'], { value: '+12395550188', provenance: 'confirmed' })
+})
+
+t.test('a caller may ask what has been noted, ask for the question again, and say that a part is wrong', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up.', 'Tuesday morning.')
+  t.match((await call.say('What do you have so far?')).said, /So far I have the service, tune-up; the time, tomorrow morning\. May I have your name\?/)
+  t.match((await call.say('Sorry, what was that?')).said, /name/i)
+  t.match((await call.say('The time is wrong.')).said, /Sorry about that\. Wh.* day/)
+  t.match((await call.say('Friday afternoon.')).said, /name/i)
+  t.match(call.dialogue.form?.slots['when']?.value, /Friday/)
+})
+
+t.test('a question in between is answered from the company\'s own words, and the form goes on in the same breath', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up.')
+  const answer = await call.say('How much is a tune up?')
+  t.match(answer.said, /89 dollars.*What day and time/)
+  t.ok(answer.entryIds.includes('tune-up-price'))
+  const both = await call.say('Wednesday morning, and do I have to be home?')
+  t.match(both.said, /adult|home|be there/i)
+  t.match(both.said, /name\?$/, both.said)
+  t.match(call.dialogue.form?.slots['when']?.value, /Wednesday/)
+  const unknown = await call.say('Do you like pineapple on pizza?')
+  t.match(unknown.said, /sorry.*name/i, 'what nobody knows is said not to be known')
+  t.ok(unknown.gap, 'and becomes a gap')
+})
+
+t.test('a caller who gives up leaves nothing; one who wants a person gets one', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up.', 'Tuesday morning.')
+  t.match((await call.say('Never mind.')).said, /nothing is booked/)
+  t.equal(call.dialogue.form?.phase, 'abandoned')
+  t.same([call.desk.booked, call.desk.leads], [[], []])
+  const person = talker('polar-bay-air')
+  await through(person, 'I would like to schedule a tune up.')
+  t.equal((await person.say('Can I speak to a person?')).action?.kind, 'transfer')
+})
+
+t.test('times that are gone are never promised', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up.', 'Tuesday at nine.', 'Jane Smith.', 'Yes.', '12 Palm Street.')
+  t.match((await call.say('Estero.')).said, /tomorrow between 8 and 10 in the morning.*Shall I book it/, 'the one that was named needs no choice')
+  call.desk.gone.add('2026-03-03T13:00:00.000Z')
+  const taken = await call.say('Yes.')
+  t.match(taken.said, /just been taken.*tomorrow between 10 and noon/)
+  t.match((await call.say('Ten is fine.')).said, /between 10 and noon.*Shall I book it/)
+  await call.say('Yes.')
+  t.match(call.desk.booked, [{ startsAt: '2026-03-03T15:00:00.000Z' }])
+})
+
+t.test('a doubtful word is asked about alone', async (t) => {
+  const call = talker('juniper-coffee')
+  const reading: Reading = {
+    verdict: 'read-back', text: 'can I get a small mocha', doubtful: { slotId: 'coffeeDrink', word: 'mocha' }, source: 'audio', scores: { costPerToken: 0.3, maxWordRegret: 6.4, gap: 0.4 },
+    slots: [{ slotId: 'size', value: 'small', spoken: 'small', confidence: 0.96 }, { slotId: 'coffeeDrink', value: 'mocha', spoken: 'mocha', confidence: 0.48 }],
+  }
+  const asked = await call.say({ kind: 'speech', text: 'can I get a small mark', reading })
+  t.equal(asked.said, 'Mocha, right?')
+  t.match((await call.say('Yes.')).said, /small mocha, right/)
+  t.match(call.dialogue.form?.slots, { size: { provenance: 'heard' }, coffeeDrink: { value: 'mocha', provenance: 'confirmed', confidence: 1 } })
+  const wrong = talker('juniper-coffee')
+  await wrong.say({ kind: 'speech', text: 'can I get a small mark', reading })
+  t.match((await wrong.say('No, a latte.')).said, /small latte, right/)
 })
