@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import type { ModelSpend } from './call/call-record.ts'
 import type { Config } from './config.ts'
 import { Breakers } from './core/breaker.ts'
-import type { Clock } from './core/clock.ts'
+import type { Clock, Instant } from './core/clock.ts'
 import type { Metrics } from './observability/metrics.ts'
 import type { Logger } from './observability/logger.ts'
 import { AnswerCache } from './response/answer-cache.ts'
@@ -15,6 +16,7 @@ import { ModelMeter } from './response/model-meter.ts'
 import { LISTED_PRICES } from './response/model-prices.ts'
 import { OpenAiModel } from './response/openai-model.ts'
 import { PromptLibrary } from './response/prompts.ts'
+import type { Company } from './tenancy/company.ts'
 import { SpeculationPolicy } from './response/speculation-policy.ts'
 import { FileVectorStore } from './response/vector-store.ts'
 import { VectorSync } from './response/vector-sync.ts'
@@ -32,13 +34,15 @@ export type AnswerEngineDeps = Readonly<{
   /** The encoder that comes along: alone, or behind the vendor's. */
   embedder: Embedder
   cacheDir: string
+  /** The account a company brings along; null: it has none. */
+  ownKey: (companyId: string) => Promise<string | null>
   /** What the company has spent since midnight UTC, in US cents. */
   spentTodayCents: (companyId: string) => Promise<number>
   signal: AbortSignal
 }>
 
 export type AnswerEngines = Readonly<{
-  model: ModelDeps | null
+  model: ModelDeps
   /** How a company's knowledge finds its meaning. */
   meaning: Pick<CompanyContextDeps, 'embedder' | 'vectors' | 'remote' | 'fallback'>
   /** Of one turn, as it ends. */
@@ -57,6 +61,9 @@ const FALLBACK_AFTER_MS = 60
 /** The last tenth of a company's money for the day is for its calls: they go on, answered from its own data. */
 const MODEL_SHARE = 0.9
 const KNOWN_COMPANIES = 5000
+const MOST_ACCOUNTS = 200
+/** How long a key that was changed goes on being used. */
+const KEY_FRESH_MS = 60_000
 const COLLECTION = 'vector-sync'
 const SYNC_STATE = 'state'
 const COMPANY_PAGE = 100
@@ -86,21 +93,40 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
   })
   const first = isReachable ? new OpenAiModel({ ...account, model: openai.model }) : null
   const quick = isReachable && openai.quickModel !== null ? new OpenAiModel({ ...account, model: openai.quickModel }) : null
-  const model: ModelDeps | null =
-    first === null
-      ? null
-      : {
-          answer: first,
-          quick,
-          prompts: new PromptLibrary(join(import.meta.dirname, '../prompts')),
-          isDefault: engines.llm === 'openai',
-          meter,
-          cache: decided,
-          policy,
-          breakerOf: (name) => breakers.of(`${name} llm`),
-          mayAsk: (company) => company.limits.dailySpendCents === null || spentLately(company.id) < MODEL_SHARE * company.limits.dailySpendCents,
-          onFailure: () => metrics.engineFailed('llm'),
-        }
+  const ownModels = new LRUCache<string, OpenAiModel>({ max: MOST_ACCOUNTS, dispose: (own) => void own.close() })
+  const ownKeys = new LRUCache<string, Readonly<{ key: string | null; readAt: Instant }>>({ max: KNOWN_COMPANIES })
+  /** As it was when it was last read; a first turn that comes before it is answered on the server's account, or without a model. */
+  const ownAnswer = (company: Company): OpenAiModel | null => {
+    const known = ownKeys.get(company.id)
+    if (known === undefined || clock.now() - known.readAt > KEY_FRESH_MS) {
+      ownKeys.set(company.id, { key: known?.key ?? null, readAt: clock.now() })
+      void deps.ownKey(company.id).then(
+        (key) => ownKeys.set(company.id, { key, readAt: clock.now() }),
+        (error: unknown) => logger.warn({ companyId: company.id, error: String(error) }, "a company's own key cannot be read"),
+      )
+    }
+    const key = ownKeys.get(company.id)?.key ?? null
+    if (key === null) return null
+    const name = createHash('sha256').update(key).digest('hex').slice(0, 8)
+    const kept = ownModels.get(name)
+    if (kept !== undefined) return kept
+    const made = new OpenAiModel({ ...account, apiKey: key, model: openai.model, account: name })
+    ownModels.set(name, made)
+    return made
+  }
+  const model: ModelDeps = {
+    answer: first,
+    ownAnswer,
+    quick,
+    prompts: new PromptLibrary(join(import.meta.dirname, '../prompts')),
+    isDefault: engines.llm === 'openai',
+    meter,
+    cache: decided,
+    policy,
+    breakerOf: (name) => breakers.of(`${name} llm`),
+    mayAsk: (company) => company.limits.dailySpendCents === null || spentLately(company.id) < MODEL_SHARE * company.limits.dailySpendCents,
+    onFailure: () => metrics.engineFailed('llm'),
+  }
 
   const encoder =
     engines.embeddings === 'openai' && isReachable
@@ -169,6 +195,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
     },
     forgetDecided: () => decided.clear(),
     close: async () => {
+      ownModels.clear()
       await Promise.all([first?.close(), quick?.close(), encoder?.close(), index?.close()])
     },
   }

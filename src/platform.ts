@@ -35,7 +35,7 @@ import { unfinishedLead } from './response/unfinished-lead.ts'
 import { phrasesToWarm } from './response/phrases.ts'
 import { toSpeakable } from './response/quality.ts'
 import { buildServer, closeServer, Readiness } from './server.ts'
-import { createSpeechEngines } from './speech-engines.ts'
+import { createSpeechEngines, OWN_OPENAI_KEY } from './speech-engines.ts'
 import { openStore } from './storage/open-store.ts'
 import { RecordingFiles } from './storage/recording-files.ts'
 import { seedCompanies } from './storage/seed.ts'
@@ -125,6 +125,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const answers = createAnswerEngines({
     config, clock, logger, metrics, store, breakers, embedder, cacheDir,
     spentTodayCents: (companyId) => spend.spentToday(companyId, scope.signal),
+    ownKey: async (companyId) => (await vault.secrets?.reveal(companyId, OWN_OPENAI_KEY, scope.signal)) ?? null,
     signal: scope.signal,
   })
   const speech = createSpeechEngines({

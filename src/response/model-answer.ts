@@ -24,7 +24,10 @@ import { renderText } from './templates.ts'
 export type { ModelAnswer } from './model-engine.ts'
 
 export type ModelDeps = Readonly<{
-  answer: ModelAnswer
+  /** The server's own; null where only companies with an account of theirs are answered by one. */
+  answer: ModelAnswer | null
+  /** By the company's own account; null: by the server's. Must not wait. */
+  ownAnswer?: (company: Company) => ModelAnswer | null
   prompts: PromptLibrary
   /** A quicker one, asked beside the first where that has said nothing at half of its time. */
   quick?: ModelAnswer | null
@@ -59,9 +62,14 @@ export function mayUseModel(deps: ModelDeps, turn: Turn): boolean {
   const { context } = turn.question
   const choice = context.agent.engines.llm
   if (choice === 'none' || (choice === 'default' && deps.isDefault === false)) return false
+  if (modelOf(deps, context.company) === null) return false
   const isPaidFor = deps.mayAsk?.(context.company) ?? true
   if (!isPaidFor) turn.trace('model', { left: "the company's money for today is spent" })
   return isPaidFor
+}
+
+function modelOf(deps: ModelDeps, company: Company): ModelAnswer | null {
+  return deps.ownAnswer?.(company) ?? deps.answer
 }
 
 /** An answer that was decided before, in these words or in words that mean the same. */
@@ -91,6 +99,8 @@ export async function meaningOf(turn: Turn, signal: AbortSignal): Promise<Float3
 export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | null, entryIds: readonly string[], budgetMs: number, meaning: Float32Array | null, signal: AbortSignal): Promise<Answer | null> {
   const { question } = turn
   const { clock, early } = question
+  const model = modelOf(deps, question.context.company)
+  if (model === null) return null
   if (early !== undefined && early !== null && deps.policy !== undefined && deps.policy !== null && !deps.policy.mayStart(early.score)) {
     turn.trace('model', { waited: 'for the end of the turn', score: early.score })
     await orAborted(early.committed, signal)
@@ -132,7 +142,9 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
     if (!isClientsViaError(error, 'ENGINE_UNAVAILABLE') || error.message !== unavailable(name).message) deps.breakerOf?.(name)?.failed()
     finish(isClientsViaError(error, 'DEADLINE_PASSED') ? 'cut-off' : 'failed')
   }
-  const attempts = [attempt(deps.answer, 0), ...(deps.quick === undefined || deps.quick === null ? [] : [attempt(deps.quick, leftMs * HEDGE_AT)])]
+  // The quick one is the server's: a company that pays for itself is not answered on somebody else's account.
+  const quick = model === deps.answer ? (deps.quick ?? null) : null
+  const attempts = [attempt(model, 0), ...(quick === null ? [] : [attempt(quick, leftMs * HEDGE_AT)])]
   const won = await hedged(clock, attempts, leftMs, signal, onFailure)
   finish()
   if (Object.keys(failures).length > 0) turn.trace('model', { failed: failures })

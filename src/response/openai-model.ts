@@ -17,6 +17,8 @@ export type OpenAiModelOptions = Readonly<{
   model: string
   /** 'chat' for compatible servers such as Ollama and vLLM. */
   api: 'responses' | 'chat'
+  /** Tells accounts apart in traces and breakers; never the key itself. */
+  account?: string
 }>
 
 /** Nothing is ever waited for this long: the turn's own patience is shorter. It only bounds what the library does on its own. */
@@ -36,7 +38,7 @@ export class OpenAiModel implements ModelAnswer {
   readonly #line = keepAliveFetch(REQUEST_TIMEOUT_MS)
 
   constructor(options: OpenAiModelOptions) {
-    this.name = `openai/${options.model}`
+    this.name = options.account === undefined ? `openai/${options.model}` : `openai/${options.model} ${options.account}`
     this.model = options.model
     this.#clock = options.clock
     this.#api = options.api

@@ -8,7 +8,7 @@ import { LINES } from '../../src/response/built-in-lines.ts'
 import type { CompanyContext } from '../../src/response/company-context.ts'
 import { hedged } from '../../src/response/hedge.ts'
 import { createResponder } from '../../src/response/intelligence-loop.ts'
-import type { ModelDeps } from '../../src/response/model-answer.ts'
+import type { ModelAnswer, ModelDeps } from '../../src/response/model-answer.ts'
 import { ModelMeter } from '../../src/response/model-meter.ts'
 import { PromptLibrary } from '../../src/response/prompts.ts'
 import type { Question } from '../../src/response/responder.ts'
@@ -314,7 +314,7 @@ t.test('an answer that breaks off is finished in the company\'s own words, and o
   for (const broken of [true, false]) {
     const clock = new VirtualClock()
     const model = new FakeModel(clock, () => ['Happy to tell you. ', 'We are here all week. '], { delayMs: 20 })
-    const failing: ModelDeps['answer'] = {
+    const failing: ModelAnswer = {
       name: 'fake',
       model: 'fake',
       async *answer(...asked) {
@@ -365,6 +365,19 @@ t.test('a company whose money for the day is spent is answered from its own data
   t.equal((await ask(UNKNOWN_QUESTION)).source, 'unknown')
   t.match((await ask('what are your hours')).said, /eight to five/)
   t.equal((await ask(UNKNOWN_QUESTION, {}, harbor)).source, 'model', 'the others go on')
+})
+
+t.test('a company with an account of its own is answered on it alone', async (t) => {
+  const clock = new VirtualClock()
+  const [server, quick, own] = ['server', 'quick', 'own'].map((name) => new FakeModel(clock, () => ['We care for teeth.'], { name, delayMs: 1800 })) as [FakeModel, FakeModel, FakeModel]
+  const { ask } = world(clock, { answer: server, quick, ownAnswer: (company) => (company.id === 'harbor-lane-dental' ? own : null) })
+  t.equal((await ask(UNKNOWN_QUESTION, {}, harbor)).source, 'model')
+  t.same([server.asked.length, quick.asked.length, own.asked.length], [0, 0, 1])
+  await ask(UNKNOWN_QUESTION)
+  t.same([server.asked.length, quick.asked.length, own.asked.length], [1, 1, 1], 'the others on the server\'s')
+  const without = world(clock, { answer: null, ownAnswer: (company) => (company.id === 'harbor-lane-dental' ? own : null) })
+  t.equal((await without.ask(UNKNOWN_QUESTION)).source, 'unknown')
+  t.equal((await without.ask(UNKNOWN_QUESTION, {}, harbor)).source, 'model')
 })
 
 t.test('where guesses have been dear, one that looks unfinished waits for the end of the turn before it costs money', async (t) => {

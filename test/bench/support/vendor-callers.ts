@@ -19,8 +19,15 @@ let asked = 0
 const endsAt = clock.now() + Number(options.seconds) * 1000
 // Spread over a frame and more: real calls do not tick together, nor do they begin in the same second.
 for (let n = 0; n < Number(options.calls); n += 1) {
-  const call = new LightCall(target, options.to as string, () => sentences[(only ?? asked++) % sentences.length] as (typeof sentences)[number], figures)
-  if (await call.dial()) calls.push(call)
+  // A server that has too much to do for a moment refuses; a caller tries again.
+  for (let tries = 0; tries < 10; tries += 1) {
+    const call = new LightCall(target, options.to as string, () => sentences[(only ?? asked++) % sentences.length] as (typeof sentences)[number], figures)
+    if (await call.dial()) {
+      calls.push(call)
+      break
+    }
+    await clock.sleep(500)
+  }
   for (let waited = 0; waited < 53; waited += 5) {
     for (const each of calls) each.tick(clock.now())
     await clock.sleep(5)
