@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { z } from 'zod'
+import { bookAppointment, cancelAppointment, listAppointments, showAvailability } from './cli-booking.ts'
 import { ApiClient, readCredentials, Refused } from './cli-client.ts'
 import { listLeads } from './cli-leads.ts'
 import { configReport, loadConfig, publicBaseUrl } from './config.ts'
@@ -29,6 +30,10 @@ const USAGE = `Administers a ClientsVia server.
   clientsvia forms put COMPANY FILE              one form, or a list of them, from .json: new, or in place of what is there
   clientsvia try COMPANY "WORDS"                 what a caller who says that would hear, and why
   clientsvia calls tail COMPANY                  calls and turns as they happen
+  clientsvia availability COMPANY SERVICE ["WORDS"]  what is free; "next Tuesday after four" asks as a caller would
+  clientsvia appointments list COMPANY           by start; --status confirmed, --from NUMBER
+  clientsvia appointments book COMPANY SERVICE "WHEN" --name NAME --phone NUMBER [--reason WORDS]
+  clientsvia appointments cancel COMPANY ID
   clientsvia leads list COMPANY                  what callers wanted, newest first; --status new for what is left to do
   clientsvia audit verify COMPANY                whether the audit log is whole; names the first bad row
   clientsvia migrate                             prepares the database of MONGODB_URL: collections and indexes
@@ -71,7 +76,7 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
     return values.help === true ? DONE : WRONG
   }
   const [first = '', second = '', ...rest] = positionals
-  switch (first === 'login' || first === 'logout' || first === 'try' || first === 'migrate' ? first : `${first} ${second}`) {
+  switch (first === 'login' || first === 'logout' || first === 'try' || first === 'availability' || first === 'migrate' ? first : `${first} ${second}`) {
     case 'login':
       return login(values, world)
     case 'logout':
@@ -92,6 +97,22 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
       return tryWords(await signedIn(world), one([second], 'COMPANY'), rest.join(' '), world)
     case 'calls tail':
       return tail(await signedIn(world), one(rest, 'COMPANY'), world)
+    case 'availability':
+      await showAvailability(await signedIn(world), one([second], 'COMPANY'), one(rest, 'SERVICE'), rest.slice(1).join(' '), world.write, world.signal)
+      return DONE
+    case 'appointments list': {
+      const { status, from } = values
+      await listAppointments(await signedIn(world), one(rest, 'COMPANY'), { ...(status === undefined ? {} : { status }), ...(from === undefined ? {} : { from }) }, world.write, world.signal)
+      return DONE
+    }
+    case 'appointments book': {
+      const [companyId, serviceId, when] = [one(rest, 'COMPANY'), one(rest.slice(1), 'SERVICE'), one(rest.slice(2), 'WHEN')]
+      const visitor = { name: one([values.name ?? ''], '--name'), phone: one([values.phone ?? ''], '--phone'), reason: values.reason ?? 'booked by hand' }
+      return (await bookAppointment(await signedIn(world), companyId, serviceId, when, visitor, world.write, world.signal)) ? DONE : REFUSED
+    }
+    case 'appointments cancel':
+      await cancelAppointment(await signedIn(world), one(rest, 'COMPANY'), one(rest.slice(1), 'ID'), world.write, world.signal)
+      return DONE
     case 'leads list':
       await listLeads(await signedIn(world), one(rest, 'COMPANY'), values.status, world.write, world.signal)
       return DONE
@@ -106,14 +127,17 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
   }
 }
 
-type Options = { url?: string; email?: string; 'api-key'?: string; 'dry-run'?: boolean; status?: string; help?: boolean }
+type Options = { url?: string; email?: string; 'api-key'?: string; 'dry-run'?: boolean; status?: string; from?: string; name?: string; phone?: string; reason?: string; help?: boolean }
 
 function parse(args: readonly string[]): { values: Options; positionals: string[] } {
   try {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { url: { type: 'string' }, email: { type: 'string' }, 'api-key': { type: 'string' }, 'dry-run': { type: 'boolean' }, status: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        url: { type: 'string' }, email: { type: 'string' }, 'api-key': { type: 'string' }, 'dry-run': { type: 'boolean' }, status: { type: 'string' },
+        from: { type: 'string' }, name: { type: 'string' }, phone: { type: 'string' }, reason: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+      },
     })
   } catch (error) {
     throw new UsageError(messageOf(error))

@@ -19,13 +19,14 @@ const OPEN_DAYS = 365
 
 /** Reads what normalised speech, without its times of day, says of the day. `now` in the company's zone. */
 export function dayWish(said: string, now: DateTime): DayWish {
-  const except: Days[] = []
-  const rest = said.replaceAll(NOT, (_, days: string) => {
-    except.push(...ruledOut(days, now))
+  const refused: string[] = []
+  const rest = said.replaceAll(NOT, (_, words: string) => {
+    refused.push(words)
     return ' '
   })
-  const soonest = SOONEST.test(rest)
-  return { days: bounded(rest, now) ?? named(rest, now), except, soonest }
+  const days = bounded(rest, now) ?? named(rest, now)
+  const until = days?.to ?? now.startOf('day').plus({ days: OPEN_DAYS })
+  return { days, except: refused.flatMap((words) => ruledOut(words, now, until)), soonest: SOONEST.test(rest) }
 }
 
 /** "after the 10th", "before Friday", "by Friday", "from Monday on". */
@@ -156,8 +157,8 @@ export function gapsBetween(said: string, now: DateTime): readonly Days[] {
   })
 }
 
-/** Every Tuesday of the year ahead, where only "Tuesday" was ruled out. */
-function ruledOut(words: string, now: DateTime): Days[] {
+/** Every Tuesday until then, where only "Tuesday" was ruled out. */
+function ruledOut(words: string, now: DateTime, until: DateTime): Days[] {
   const today = now.startOf('day')
   const days: Days[] = []
   if (/\btoday\b/.test(words)) days.push({ ...oneDay(today, now), said: 'today' })
@@ -171,7 +172,7 @@ function ruledOut(words: string, now: DateTime): Days[] {
     }
     const first = today.plus({ days: (index - (today.weekday - 1) + 7) % 7 })
     const said = (WEEKDAYS[index] ?? '').replace(/^./, (letter) => letter.toUpperCase())
-    for (let day = first; day < today.plus({ days: OPEN_DAYS }); day = day.plus({ weeks: 1 })) days.push({ from: day, to: day.plus({ days: 1 }), said })
+    for (let day = first; day < until; day = day.plus({ weeks: 1 })) days.push({ from: day, to: day.plus({ days: 1 }), said })
   }
   return days
 }

@@ -157,3 +157,28 @@ t.test('forms are put from a file, new or in place of what is there, and listed'
   writeFileSync(file, JSON.stringify({ ...form, readBack: 'You are {{ nickname }}.' }))
   t.match(await run('forms', 'put', 'polar-bay', file), { status: 1, err: /readBack.*nickname/ })
 })
+
+t.test('a colleague sees what is free, books it in words, and calls it off', async (t) => {
+  const { run, world, url, env } = await openCli(t)
+  const owner = await world.as('polar-bay', 'owner')
+  const { secret } = (await owner('POST', '/companies/polar-bay/api-keys', { label: 'cli', scopes: ['config:read', 'config:write', 'bookings:read', 'bookings:write', 'transcripts:read'] })).json()
+  env['CLIENTSVIA_URL'] = url
+  env['CLIENTSVIA_API_KEY'] = secret
+  const company = await owner('GET', '/companies/polar-bay')
+  await owner('PATCH', '/companies/polar-bay', { hours: { tuesday: [{ opens: '09:00', closes: '17:00' }] } }, { 'if-match': String(company.headers.etag) })
+  await owner('POST', '/companies/polar-bay/resources', { id: 'crew-1', name: 'Crew one' })
+  await owner('POST', '/companies/polar-bay/services', { id: 'repair', name: 'Repair', durationMinutes: 60 })
+  t.match(await run('availability', 'polar-bay', 'repair', 'tomorrow', 'after', 'three'), { status: 0, out: /^tomorrow after 3 in the afternoon:\n2026-03-03T20:00:00.000Z\tcrew-1\ttomorrow at 3 in the afternoon\n/ })
+  t.match(await run('availability', 'polar-bay', 'repair', 'tomorrow', 'evening'), { status: 0, out: /nothing is free/ })
+  t.match(await run('availability', 'polar-bay', 'nothing'), { status: 1, err: /no service/ })
+  const booked = await run('appointments', 'book', 'polar-bay', 'repair', 'tomorrow at ten', '--name', 'Dana Reyes', '--phone', '+12395550143')
+  t.match(booked, { status: 0, out: /^2026-03-03T15:00:00.000Z\t[\w-]+\tconfirmed\tcrew-1\trepair\tDana Reyes\t\+12395550143\n$/ })
+  t.match(await run('appointments', 'book', 'polar-bay', 'repair', '2026-03-03T15:30:00Z', '--name', 'Lee', '--phone', '+12395550199'), { status: 1, err: /taken/ })
+  t.match(await run('appointments', 'book', 'polar-bay', 'repair', 'tomorrow evening', '--name', 'Lee', '--phone', '+12395550199'), { status: 1, out: /nothing is free then/ })
+  t.match(await run('appointments', 'book', 'polar-bay', 'repair', 'tomorrow'), { status: 2, err: /--name is missing/ })
+  t.equal((await run('appointments', 'list', 'polar-bay', '--from', '239-555-0143')).out, booked.out)
+  const id = booked.out.split('\t')[1] ?? ''
+  t.match(await run('appointments', 'cancel', 'polar-bay', id), { status: 0, out: /\tcancelled\t/ })
+  t.equal((await run('appointments', 'list', 'polar-bay', '--status', 'confirmed')).out, '')
+  t.match(await run('appointments', 'cancel', 'polar-bay', 'nobody'), { status: 1, err: /NOT_FOUND/ })
+})
