@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto'
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import type { CallOutcome } from './call/call-record.ts'
 import type { CarrierControl } from './call/carrier-control.ts'
 import type { Config } from './config.ts'
@@ -132,5 +135,7 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
 function queueOf({ config, logger }: NotificationPlaneDeps): DispatchQueue {
   const { cache } = config.stores
   if (cache.kind === 'memory') return new EmbeddedQueue()
-  return new BullMqQueue({ url: cache.url.reveal(), onProblem: (error) => logger.warn({ error: String(error) }, 'the shared queue does not answer: this process works for itself') })
+  // Only processes that share an outbox may share its work: it is a file on this machine.
+  const outbox = createHash('sha256').update(JSON.stringify([hostname(), resolve(config.dataDir)])).digest('base64url').slice(0, 16)
+  return new BullMqQueue({ url: cache.url.reveal(), prefix: `clientsvia:outbox:${outbox}`, onProblem: (error) => logger.warn({ error: String(error) }, 'the shared queue does not answer: this process works for itself') })
 }

@@ -11,7 +11,7 @@ import { VirtualClock } from '../support/virtual-clock.ts'
 import { company } from '../storage/fixtures.ts'
 import { TwilioStandIn } from '../vendors/twilio-rest.ts'
 import { visit } from './delivery-world.ts'
-import { CALLER, item } from './fixtures.ts'
+import { CALLER, item, noonZone } from './fixtures.ts'
 
 /** Where a server may be killed while it sends a text, and how the text stands when the next server has looked at it. */
 const STEPS = [
@@ -33,7 +33,7 @@ async function crash(t: Test, step: string, prepare: (repositories: EmbeddedRepo
     return { database, repositories: makeRepositories(database, { clock: new VirtualClock(new Date()), report: (problem) => { throw problem } }) }
   }
   const before = open()
-  await before.repositories.companies.save('a', company('a', { phoneNumbers: ['+12395550100'], notifications: { textingHours: { from: '00:00', to: '23:59' } } }))
+  await before.repositories.companies.save('a', company('a', { timeZone: noonZone(), phoneNumbers: ['+12395550100'] }))
   await prepare(before.repositories)
   before.database.close()
   const victim = spawn(process.execPath, [join(import.meta.dirname, 'crash-victim.ts'), folder, twilio.url, step], { stdio: ['ignore', 'ignore', 'inherit'] })

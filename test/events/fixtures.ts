@@ -38,3 +38,9 @@ export function lead(companyId: string, id: string, changes: Partial<NewLead> = 
 export function at(seconds: number): string {
   return new Date(START.getTime() + seconds * 1000).toISOString()
 }
+
+/** A time zone where it is between twelve and one now: for tests on the real clock, so that none of them runs at night. */
+export function noonZone(): string {
+  const west = new Date().getUTCHours() - 12
+  return `Etc/GMT${west < 0 ? '' : '+'}${west}`
+}
