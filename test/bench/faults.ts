@@ -65,7 +65,7 @@ function isGood(cell: FaultCell): boolean {
 
 function rowOf(cell: FaultCell): string {
   const figures = [cell.gapMs, cell.silenceMs].map((ms) => (ms === null ? '-' : String(Math.round(ms))))
-  const notes = [...(cell.stalled ? ['"One moment" first'] : []), ...(cell.greeted ? [] : ['no greeting']), ...cell.problems, ...(isGood(cell) ? [] : ['**missed**'])]
+  const notes = [...(cell.replaced > 0 ? [`replaced ×${cell.replaced}`] : []), ...(cell.stalled ? ['"One moment" first'] : []), ...(cell.greeted ? [] : ['no greeting']), ...cell.problems, ...(isGood(cell) ? [] : ['**missed**'])]
   return `| ${[cell.fault ?? 'none', cell.phase, ...figures, cell.understood, cell.heard, notes.join(', ')].join(' | ')} |`
 }
 
@@ -83,7 +83,8 @@ Made by \`npm run bench:faults -- --write\` at ${commit}, on ${availableParallel
 recorded callers over real sockets; vendors are stand-ins that speak the public protocols (end of speech 300 ms, final words 50 ms, first audio 120 ms). Times are
 what a listener on the line measures, from the caller's last voiced frame. Before: the vendor is ill when the call comes. During: it falls ill
 while the caller asks (listening) or the agent answers (speaking). After: between one answer and the next question; figures are of the next.
-The longest silence is from the caller's last sound to the end of the answer. No more than ${LONGEST_SILENCE_MS} ms is the bar; the worst of these ${all.length} calls was ${Math.round(worst)} ms,
+"Replaced" counts the engines
+that failed and gave way in that call. The longest silence is from the caller's last sound to the end of the answer. No more than ${LONGEST_SILENCE_MS} ms is the bar; the worst of these ${all.length} calls was ${Math.round(worst)} ms,
 and ${all.filter((cell) => !isGood(cell)).length} missed it or went without an answer.
 
 ${tables.join('\n')}`

@@ -50,6 +50,8 @@ export type FaultCell = Readonly<{
   heard: string
   sources: readonly string[]
   stalled: boolean
+  /** Engines that failed and were replaced in this call, as the server counts them: proof that the fault was felt. */
+  replaced: number
   /** The caller was answered, in the words that are due. */
   answered: boolean
   /** With phase `after`: the turn before the fault. */
@@ -109,6 +111,7 @@ export class FaultWorld {
     this.#platform.breakers.forget()
     await subject.fresh(this.#platform)
     if (phase === 'before') await subject.fail(fault)
+    const replacedBefore = await this.#replaced()
     const transport = new WatchedTransport(new SocketTransport(clock, null))
     const script = await scriptOf(subject, phase)
     const signal = new AbortController().signal
@@ -131,6 +134,7 @@ export class FaultWorld {
       heard: turn?.delivered ?? '',
       sources: turn?.sources ?? [],
       stalled: turn?.stalled ?? false,
+      replaced: (await this.#replaced()) - replacedBefore,
       answered: question.answer.test(turn?.delivered ?? ''),
       earlier: phase === 'after' ? { gapMs: judged.measures.steps[0]?.gapMs ?? null, understood: turns[0]?.heard ?? '', heard: turns[0]?.delivered ?? '' } : null,
       greeted: judged.measures.greetingMs !== null && judged.measures.greetingMs <= 1200,
@@ -138,6 +142,11 @@ export class FaultWorld {
       problems: [...evidence.problems, ...(judged.measures.greetingMs === null ? evidence.verbs.map((verb) => JSON.stringify(verb)) : [])],
       harnessLateMs: evidence.worstLateMs,
     }
+  }
+
+  async #replaced(): Promise<number> {
+    const text = await (await fetch(new URL('/metrics', this.#target))).text()
+    return [...text.matchAll(/^clientsvia_engine_failures_total\{[^}]*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0)
   }
 
   async stop(): Promise<void> {
