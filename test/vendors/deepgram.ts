@@ -118,7 +118,8 @@ export class DeepgramStandIn {
     const utteranceEndMs = Number(query.get('utterance_end_ms') ?? 1000)
     const results = (toMs: number, final: boolean, extra: object): void => {
       const dribbling = this.faultOf('listen') === 'dribble'
-      const words = ears.words.filter((word) => word.startMs >= state.finalToMs && word.startMs < toMs)
+      // A word that a final has cut into is told whole, after it.
+      const words = ears.words.flatMap((word) => (word.endMs <= state.finalToMs || word.startMs >= toMs ? [] : [{ ...word, startMs: Math.max(word.startMs, state.finalToMs) }]))
       const shown = dribbling ? words.slice(0, 1) : words
       const durationMs = dribbling ? Math.min(200, toMs - state.finalToMs) : toMs - state.finalToMs
       const message = resultsMessage(shown, state.finalToMs, durationMs, final && !dribbling, extra)

@@ -67,11 +67,13 @@ const RECORDINGS = join(import.meta.dirname, '../../../media/calls')
 /** Polar Bay Air. */
 const NUMBER = '+15550100000'
 const HOURS: Question = { wav: 'faq-hours.wav', answer: /saturday/i }
-const PRICE: Question = { wav: 'faq-price-diagnostic.wav', answer: /95 dollars/i }
+const PLAN: Question = { wav: 'back-channel-question.wav', answer: /plan/i }
 /** Into the caller's question, and into the agent's answer. */
 const INTO_SPEECH_MS = 600
 const INTO_ANSWER_MS = 300
 const LOUD_DB = -40
+/** The answers say what matters in their first sentence; a call with a stall line before it ends in the middle of the second. */
+const HEARD_ENOUGH_MS = 4000
 /** The server takes calls again once its loop has been in time for five seconds. */
 const RELIEF_MS = 6000
 const MOST_TRIES = 8
@@ -123,7 +125,7 @@ export class FaultWorld {
     const step = judged.measures.steps[phase === 'after' ? 1 : 0]
     const turns = judged.records?.turns.filter(({ input }) => input !== 'answered' && input !== 'silence') ?? []
     const turn = turns.at(phase === 'after' ? 1 : 0)
-    const question = (subject.questions ?? [HOURS, PRICE])[phase === 'after' ? 1 : 0] as Question
+    const question = (subject.questions ?? [HOURS, PLAN])[phase === 'after' ? 1 : 0] as Question
     return {
       subject: subject.name,
       fault,
@@ -156,9 +158,10 @@ export class FaultWorld {
 }
 
 async function scriptOf({ questions }: FaultSubject, phase: Phase): Promise<LoadedScript> {
-  const [first, second] = questions ?? [HOURS, PRICE]
+  const [first, second] = questions ?? [HOURS, PLAN]
   const say = (wav: string, quietMs: number): unknown => ({ do: 'say', wav, text: wav, voice: 'ellen', when: { after: 'agent-finished', quietMs } })
-  const steps = phase === 'after' ? [say(first.wav, 400), say(second.wav, 600)] : [say(first.wav, 400)]
+  const asks = phase === 'after' ? [say(first.wav, 400), say(second.wav, 600)] : [say(first.wav, 400)]
+  const steps = [...asks, { do: 'hang-up', when: { after: 'agent-speaks', forMs: HEARD_ENOUGH_MS } }]
   const script = parseCallScript({ name: `fault-${phase}`, description: 'One or two plain questions.', to: NUMBER, steps }, 'faults')
   const clips = new Map(await Promise.all([first.wav, second.wav].map(async (wav) => [wav, await readClip(join(RECORDINGS, wav))] as const)))
   return { script, clips }

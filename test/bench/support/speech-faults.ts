@@ -4,7 +4,7 @@ import { OpenAiSpeechStandIn } from '../../vendors/openai-speech.ts'
 import type { FaultSubject } from './fault-calls.ts'
 
 /** What the recordings of the matrix's caller say. */
-const QUESTIONS = ['When are you open on Saturday?', 'And what does the diagnostic visit cost?']
+const QUESTIONS = ['When are you open on Saturday?', 'What does the maintenance plan include?']
 /** Faster than people: the matrix need not wait for sentences to end. */
 const TONE_SPEED = 2
 /** A quarter faster than its listener: never done with a sentence when it falls ill in the middle of it. */
@@ -57,7 +57,7 @@ function quickTones(text: string): Int16Array {
 
 /** Both by one vendor: when it falls, it falls for both. */
 export async function bothBySocket(): Promise<Readonly<{ subject: FaultSubject; vendor: DeepgramStandIn }>> {
-  const vendor = await DeepgramStandIn.start({ hears: { kind: 'bursts', texts: QUESTIONS }, delays: { pieceMs: PIECE_MS }, speaks: quickTones })
+  const vendor = await DeepgramStandIn.start({ hears: { kind: 'bursts', texts: QUESTIONS }, speaks: quickTones })
   const subject: FaultSubject = {
     name: 'listening and speaking (Deepgram)',
     faults: FAULTS,
