@@ -45,7 +45,13 @@ export function sentenceGrammar(expectation: Expectation): WordGrammar {
   grammar.skip(entry, between)
   grammar.skip(hub, between)
   const glue = isSentence && slots.some((slot) => slot.shape.kind === 'choice') ? GLUE : PLAIN_GLUE
-  for (const word of glue) for (const at of [entry, hub, between]) grammar.word(at, word, between, isSentence ? FORM_GLUE : ASIDE)
+  // Two little words at most: a string of them would pass for any word the menu does not have.
+  const glued = grammar.state()
+  grammar.skip(glued, between)
+  for (const word of glue) {
+    for (const at of [entry, hub]) grammar.word(at, word, glued, isSentence ? FORM_GLUE : ASIDE)
+    grammar.word(glued, word, between, isSentence ? FORM_GLUE : ASIDE)
+  }
   for (const correction of CORRECTIONS) grammar.phrase(hub, correction.split(' '), corrected, 0, aside)
   for (const word of glue) grammar.word(corrected, word, corrected, isSentence ? FORM_GLUE : ASIDE)
 
@@ -69,7 +75,7 @@ export function sentenceGrammar(expectation: Expectation): WordGrammar {
  * and only little words cost, so that "some milk" is the milk's own words where the menu has them.
  */
 const ASIDE = 5
-const FORM_GLUE = 0.3
+const FORM_GLUE = 1
 /** "My number is": what leads into this very answer is likelier than what leads into any. */
 const LEAD_IN = 1.5
 

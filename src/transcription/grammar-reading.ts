@@ -19,6 +19,8 @@ export type Limits = Readonly<{
   /** Of the worst word. */
   actRegret: number
   readBackRegret: number
+  /** Of ending where it ends: above it, more was said than the grammar has. */
+  endRegret: number
   /** To the best sentence that means something else. */
   actGap: number
 }>
@@ -40,7 +42,7 @@ export function readSentences(routes: GrammarRoutes, sentences: readonly SpokenS
   const other = otherWordings(sentences).find((sentence) => meaningOf(align(routes, textOf(sentence))) !== meaning)
   const gap = other === undefined ? null : best.score - other.score
   const scores = { costPerToken: round(costPerToken), maxWordRegret: round(maxWordRegret), gap: gap === null ? null : round(gap) }
-  if (alignment === null || costPerToken > limits.costPerToken || maxWordRegret > limits.readBackRegret) return { reading: { ...outside('audio'), scores }, unfinished: null }
+  if (alignment === null || costPerToken > limits.costPerToken || maxWordRegret > limits.readBackRegret || best.endRegret > limits.endRegret) return { reading: { ...outside('audio'), scores }, unfinished: null }
   if (alignment.slots.some((slot) => !slot.whole)) return { reading: { ...outside('audio'), scores }, unfinished: text }
   const isSure = maxWordRegret <= limits.actRegret && (gap === null || gap >= limits.actGap)
   const slots = alignment.slots.map((slot): SlotReading => {
