@@ -121,7 +121,7 @@ function oneCall(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
 function takeOut(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
   companyRoute(api, deps, {
     method: 'POST', path: `${BASE}/:callSid/export`, permission: 'data:export', audit: 'data.exported', tag: TAG, summary: 'Everything that is kept of one call', replay: 'never',
-    params: callParams, replies: { 200: callBundleSchema },
+    params: callParams, replies: { 200: callBundleSchema.extend({ recordings: z.array(recordingViewSchema) }) },
     handler: async ({ companyId, params, state, signal }) => {
       state.auditTarget = `call/${params.callSid}`
       const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
@@ -133,7 +133,8 @@ function takeOut(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void
         after = page.at(-1)?.id ?? null
         if (page.length < GAPS_PAGE) break
       }
-      return { status: 200, body: { call, turns: turns.map(turnView), gaps } }
+      const recordings = await recordingsOf(ports, companyId, params.callSid, signal)
+      return { status: 200, body: { call, turns: turns.map(turnView), gaps, recordings: recordings.map(recordingView) } }
     },
   })
 

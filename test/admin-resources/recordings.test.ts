@@ -60,6 +60,7 @@ t.test('a call shows its recordings, and where in them each silence is', async (
   const { polarBay, recordings } = await openCompanyWorld()
   const id = await made(recordings, 'polar-bay', { callSid: 'CA-polar-bay', startedAt: '2026-03-02T15:00:04.900Z' })
   t.same((await polarBay('GET', '/companies/polar-bay/calls/CA-polar-bay')).json().recordings.map((one: { id: string }) => one.id), [id])
+  t.same((await polarBay('POST', '/companies/polar-bay/calls/CA-polar-bay/export')).json().recordings.map((one: { id: string }) => one.id), [id], 'and takes them along')
   t.same((await polarBay('GET', '/companies/polar-bay/calls/CA-polar-bay/explain')).json().silences[0].recording, { id, atMs: 100 })
 })
 

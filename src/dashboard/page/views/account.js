@@ -37,12 +37,12 @@ function sessionOf(api, session, reload) {
     await reload()
   }
   const place = session.location.country ?? PLACES[session.location.kind] ?? session.location.kind
-  return h('li', {}, h('span', {}, place, session.current ? h('span', { class: 'tag' }, 'this one') : null, h('div', { class: 'quiet' }, 'since ', when(session.loginTime), ', last used ', when(session.lastActivity))), session.current ? null : actionButton('End', end, 'danger small'))
+  return h('li', {}, h('span', {}, place, ' ', session.current ? h('span', { class: 'tag' }, 'this one') : null, h('div', { class: 'quiet' }, 'since ', when(session.loginTime), ', last used ', when(session.lastActivity))), session.current ? null : actionButton('End', end, 'danger small'))
 }
 
 function password(api) {
   const current = h('input', { type: 'password', autocomplete: 'current-password' })
   const next = h('input', { type: 'password', autocomplete: 'new-password' })
   const change = () => api.post('/auth/password', { currentPassword: current.value, newPassword: next.value })
-  return h('section', { class: 'card' }, h('h2', {}, 'Password'), field('Current', current), field('New', next, 'fifteen letters or more; any phrase will do'), actionButton('Change it', change, 'primary'), h('p', { class: 'quiet' }, 'Every session ends with the old password, this one too.'))
+  return h('form', { class: 'card', on: { submit: (event) => event.preventDefault() } }, h('h2', {}, 'Password'), field('Current', current), field('New', next, 'fifteen letters or more; any phrase will do'), actionButton('Change it', change, 'primary'), h('p', { class: 'quiet' }, 'Every session ends with the old password, this one too.'))
 }
