@@ -120,6 +120,8 @@ t.test('on the nights when clocks change, an hour that is not there is not offer
   const always = company({ hours: AROUND_THE_CLOCK, services: [{ id: 'repair', name: 'R', durationMinutes: 30 }], booking: { stepMinutes: 30, horizonDays: 365, leadMinutes: 0 } })
   const spring = findOpenings(always, search('2027-03-14T01:00', '2027-03-14T04:00'), NOTHING_TAKEN, NOW)
   t.same(local(spring), ['03-14 01:00', '03-14 01:30', '03-14 03:00', '03-14 03:30'])
+  const everyFifty = company({ hours: AROUND_THE_CLOCK, services: [{ id: 'repair', name: 'R', durationMinutes: 30 }], booking: { stepMinutes: 50, horizonDays: 365, leadMinutes: 0 } })
+  t.same(local(findOpenings(everyFifty, search('2027-03-14T00:00', '2027-03-14T04:00'), NOTHING_TAKEN, NOW)), ['03-14 00:00', '03-14 00:50', '03-14 01:40', '03-14 03:20'], 'half past two is not three')
   const autumn = findOpenings(always, search('2027-11-07T00:30', '2027-11-07T03:00'), NOTHING_TAKEN, new Date('2027-11-01T00:00:00Z'))
   t.same(local(autumn), ['11-07 00:30', '11-07 01:00', '11-07 01:30', '11-07 02:00', '11-07 02:30'])
   t.equal(Date.parse(autumn[3]?.startsAt ?? '') - Date.parse(autumn[2]?.startsAt ?? ''), 90 * 60_000, 'the second one o\'clock lies between')
