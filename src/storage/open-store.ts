@@ -9,6 +9,7 @@ import type { SecurityStore } from '../security/repositories.ts'
 import { readOrCreateSecret } from '../security/secret-file.ts'
 import { deriveKey } from '../security/secrets.ts'
 import { parseKeyRing } from '../security/tokens.ts'
+import type { CompanyRepository } from '../tenancy/repositories.ts'
 import type { MediaTokens } from '../telephony/media-tokens.ts'
 import { CachedCompanies, type CompanyReads } from './cached-companies.ts'
 import type { EmbeddedRepositories } from './embedded-repositories.ts'
@@ -168,11 +169,12 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
     await Promise.all([database.close(), local.close()])
     throw error
   }
+  logger.warn({ dataDir: config.dataDir }, 'appointments, messages, events and leads are kept on this machine\'s disk, not in MongoDB: other machines do not see them')
   const repositories = mongoRepositories(database, { clock, report: (problem) => logger.error({ problem }, 'stored document cannot be read') })
   const journal = await Journal.open({ folder: join(config.dataDir, 'journal'), clock, onProblem: (problem) => logger.error({ problem }, 'journal line lost') })
   const calls = new JournaledCallRepository({ calls: repositories.calls, journal, clock, onProblem: say })
   return {
-    repositories: { ...local, ...repositories, calls },
+    repositories: { ...local, ...repositories, calls, companies: alsoDeletedFrom(local.companies, repositories.companies) },
     security: mongoSecurityStore(database),
     isRemote: true,
     parts: [
@@ -188,6 +190,21 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
     close: async () => {
       await journal.close()
       await Promise.all([database.close(), local.close()])
+    },
+  }
+}
+
+/** Nothing of a company outlives it: what is on this machine's disk goes too. */
+function alsoDeletedFrom(local: CompanyRepository, companies: CompanyRepository): CompanyRepository {
+  return {
+    get: (companyId, signal) => companies.get(companyId, signal),
+    findByPhoneNumber: (phoneNumberE164, signal) => companies.findByPhoneNumber(phoneNumberE164, signal),
+    list: (page, signal) => companies.list(page, signal),
+    save: (companyId, company, ifVersion, signal) => companies.save(companyId, company, ifVersion, signal),
+    delete: async (companyId, signal) => {
+      const existed = await companies.delete(companyId, signal)
+      await local.delete(companyId, signal)
+      return existed
     },
   }
 }
