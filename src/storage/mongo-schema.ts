@@ -35,6 +35,15 @@ const COLLECTIONS: Readonly<Record<string, readonly Index[]>> = {
   turns: [{ fields: { companyId: 1, callSid: 1, turn: 1 }, unique: true }],
   gaps: [{ fields: { companyId: 1, gapId: 1 }, unique: true }, { fields: { companyId: 1, callSid: 1 } }],
   documents: [{ fields: { companyId: 1, collection: 1, documentId: 1 }, unique: true }],
+  appointments: [
+    { fields: { companyId: 1, idempotencyKey: 1 }, unique: true },
+    { fields: { companyId: 1, startsAtMs: 1, appointmentId: 1 } },
+    { fields: { companyId: 1, phoneNumberE164: 1, startsAtMs: 1 } },
+    { fields: { companyId: 1, callSid: 1 } },
+    /** The few whose events were not passed on, over all companies. */
+    { fields: { hasUntold: 1 } },
+  ],
+  appointment_days: [{ fields: { companyId: 1, resourceId: 1, day: 1 }, unique: true }],
   users: [{ fields: { companyId: 1, userId: 1 }, unique: true }, { fields: { companyId: 1, isOwner: 1 } }],
   /** `_id` is the address: a login names nothing else. Not sharded. */
   user_emails: [],
@@ -92,7 +101,7 @@ export async function checkMongoSchema(database: MongoDatabase, signal?: AbortSi
 }
 
 /** Collections that hold something of a company, for when it is deleted. Users, audit and sessions are the platform's to keep. */
-export const COMPANY_COLLECTIONS = ['agent_drafts', 'agent_versions', 'knowledge_entries', 'turns', 'gaps', 'calls', 'phone_numbers'] as const
+export const COMPANY_COLLECTIONS = ['agent_drafts', 'agent_versions', 'knowledge_entries', 'turns', 'gaps', 'calls', 'appointments', 'appointment_days', 'phone_numbers'] as const
 
 function isNotImplemented(error: unknown): boolean {
   return error instanceof ClientsViaError && error.cause instanceof MongoServerError && error.cause.code === NOT_IMPLEMENTED

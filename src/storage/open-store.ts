@@ -17,6 +17,7 @@ import { openEmbeddedSecurityStore } from './embedded-security-store.ts'
 import { openEmbeddedStore } from './embedded-store.ts'
 import { Journal } from './journal.ts'
 import { JournaledCallRepository } from './journaled-call-repository.ts'
+import type { MongoAppointmentRepository } from './mongo-appointment-repository.ts'
 import { MongoDatabase } from './mongo-database.ts'
 import { mongoRepositories } from './mongo-repositories.ts'
 import { checkMongoSchema } from './mongo-schema.ts'
@@ -75,6 +76,8 @@ export type OpenStoreOptions = Readonly<{
 const REDIS_AT_START_MS = 2000
 /** Of all machines; each process has its own ceiling below it. */
 const MAX_CALLS_EVERYWHERE = 20_000
+/** How late an event may be whose process died. */
+const TELL_EVERY_MS = 60_000
 /** A Redis that is away is said this often, not with every call. */
 const REPEAT_PROBLEM_MS = 10_000
 
@@ -169,8 +172,8 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
     await Promise.all([database.close(), local.close()])
     throw error
   }
-  logger.warn({ dataDir: config.dataDir }, 'appointments, messages, events and leads are kept on this machine\'s disk, not in MongoDB: other machines do not see them')
-  const repositories = mongoRepositories(database, { clock, report: (problem) => logger.error({ problem }, 'stored document cannot be read') })
+  logger.warn({ dataDir: config.dataDir }, 'messages, events and leads are kept on this machine\'s disk, not in MongoDB: other machines do not see them')
+  const repositories = mongoRepositories(database, { clock, report: (problem) => logger.error({ problem }, 'stored document cannot be read') }, local.eventLog)
   const journal = await Journal.open({ folder: join(config.dataDir, 'journal'), clock, onProblem: (problem) => logger.error({ problem }, 'journal line lost') })
   const calls = new JournaledCallRepository({ calls: repositories.calls, journal, clock, onProblem: say })
   return {
@@ -183,14 +186,26 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
         check: () => degradable(database.isUp, database.detail, `calls are answered from memory, ${calls.pending} of their records wait on this disk`),
       },
     ],
-    start: (until) =>
+    start: (until) => {
       void calls.keepReplaying(until).catch((error: unknown) => {
         if (!until.aborted) logger.error({ error: describe(error) }, 'the journal is not replayed any more')
-      }),
+      })
+      void keepTelling(repositories.appointments, clock, say, until).catch(() => undefined)
+    },
     close: async () => {
       await journal.close()
       await Promise.all([database.close(), local.close()])
     },
+  }
+}
+
+/** Passes on what a process that died has left behind, at start and now and then. */
+async function keepTelling(appointments: MongoAppointmentRepository, clock: Clock, say: Say, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await appointments.tellLeftBehind(signal).catch((error: unknown) => {
+      if (!signal.aborted) say('events of appointments are not passed on', error)
+    })
+    await clock.sleep(TELL_EVERY_MS, signal)
   }
 }
 

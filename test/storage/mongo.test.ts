@@ -1,6 +1,8 @@
 import t, { type Test } from 'tap'
 import { isClientsViaError, type ClientsViaError } from '../../src/core/errors.ts'
+import type { DomainEvent } from '../../src/events/event.ts'
 import { MongoAgentRepository } from '../../src/storage/mongo-agent-repository.ts'
+import { MongoAppointmentRepository } from '../../src/storage/mongo-appointment-repository.ts'
 import { MongoCallRepository } from '../../src/storage/mongo-call-repository.ts'
 import { MongoCompanyRepository } from '../../src/storage/mongo-company-repository.ts'
 import { MongoDatabase } from '../../src/storage/mongo-database.ts'
@@ -11,9 +13,14 @@ import { mongoSecurityStore } from '../../src/storage/mongo-security-store.ts'
 import { testSecurityStore } from '../security/repository-contract.ts'
 import { mongoService } from '../support/services.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
+import { event, NINE, visit } from '../booking/appointments.ts'
+import { appointmentRepositoryContract } from './appointment-repository-contract.ts'
 import { callRepositoryContract } from './call-repository-contract.ts'
 import { company, entry, gap, turn } from './fixtures.ts'
 import { agentRepositoryContract, companyRepositoryContract, knowledgeRepositoryContract } from './tenancy-repositories-contract.ts'
+
+// Against SQLite each of the contracts' operations is microseconds, here several round trips.
+t.setTimeout(120_000)
 
 const mongo = await mongoService()
 if (mongo !== null) mongoTests(mongo.url)
@@ -46,6 +53,42 @@ function mongoTests(url: string): void {
     agentRepositoryContract(t, tenancy)
     knowledgeRepositoryContract(t, tenancy)
     callRepositoryContract(t, async () => new MongoCallRepository(await emptied(), tools))
+  })
+
+  void t.test('and the contract of appointments', async (t) =>
+    appointmentRepositoryContract(
+      t,
+      async () => {
+        const events: DomainEvent[] = []
+        const append = async (_: string, more: readonly DomainEvent[]): Promise<void> => void events.push(...more)
+        return { appointments: new MongoAppointmentRepository(await emptied(), tools, { append }), eventTypes: async () => events.map((one) => one.type) }
+      },
+      { operations: 200, atOnce: 20 },
+    ))
+
+  void t.test('a process that dies while it books leaves no time taken and no event untold', async (t) => {
+    const told: string[] = []
+    const clock = new VirtualClock(new Date('2026-11-25T15:00:00Z'))
+    const state = { dies: true }
+    const append = async (_: string, events: readonly DomainEvent[]): Promise<void> => {
+      if (state.dies) throw new Error('killed')
+      told.push(...events.map((one) => one.type))
+    }
+    const appointments = new MongoAppointmentRepository(await emptied(), { ...tools, clock }, { append })
+    const terms = { capacity: 1, now: '2026-11-25T15:00:00.000Z' }
+    await t.rejects(appointments.create('a', visit('a', 'booked'), terms, [event(visit('a', 'booked'))]), { message: 'killed' })
+    state.dies = false
+    t.equal(await appointments.tellLeftBehind(), 1)
+    t.same(told, ['appointment.booked'])
+    t.equal(await appointments.tellLeftBehind(), 0)
+    // Claimed, and the appointment never written.
+    await appointments.delete('a', 'booked')
+    const orphan = { appointmentId: 'never', version: 1, startsAtMs: Date.parse(NINE), endsAtMs: Date.parse(NINE) + 3_600_000, heldUntilMs: null, doubtAtMs: clock.wallTime().getTime() + 60_000 }
+    const day = Math.floor(Date.parse(NINE) / 86_400_000)
+    await database.collection('appointment_days').put({ _id: `a/crew-1/${day}`, companyId: 'a', resourceId: 'crew-1', day, revision: 1, claims: [orphan] })
+    await t.rejects(appointments.create('a', visit('a', 'early'), terms, []), { code: 'CONFLICT' }, 'it may be about to be written')
+    await clock.advance(61_000)
+    t.equal((await appointments.create('a', visit('a', 'later'), terms, [])).created, true)
   })
 
   void t.test('and the contract of users, sessions and audit', async (t) => testSecurityStore(t, async () => ({ ...mongoSecurityStore(await emptied()), close: () => undefined })))
@@ -105,7 +148,7 @@ function mongoTests(url: string): void {
   void t.test('every index begins with the company, but for those that find one and those that let go', async (t) => {
     for (const collection of await collections()) {
       const indexes = await database.run((db) => db.collection(collection).indexes())
-      for (const index of indexes) t.ok(['_id', 'companyId', 'expiresAt'].includes(Object.keys(index.key)[0] as string), `${collection} ${index.name}`)
+      for (const index of indexes) t.ok(['_id', 'companyId', 'expiresAt', 'hasUntold'].includes(Object.keys(index.key)[0] as string), `${collection} ${index.name}`)
     }
   })
 
