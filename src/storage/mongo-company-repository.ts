@@ -7,6 +7,9 @@ import { looseField, readRecord, readRecords } from './mongo-documents.ts'
 import { COMPANY_COLLECTIONS } from './mongo-schema.ts'
 import { SEED_MARKS } from './seed.ts'
 
+/** A save takes at most a few seconds. */
+const LEFT_BEHIND_MS = 60_000
+
 /**
  * Companies and the numbers that lead to them. A number is a record of its own whose key is the number, so that two companies cannot
  * have it; it counts only while the company it names lists it, so a save that died half-way leads nobody astray.
@@ -78,7 +81,7 @@ export class MongoCompanyRepository implements CompanyRepository {
   async #claim(companyId: string, company: Company, signal?: AbortSignal): Promise<void> {
     const taken: string[] = []
     for (const number of new Set(company.phoneNumbers)) {
-      const claim: Stored = { _id: number, companyId, version: company.version }
+      const claim: Stored = { _id: number, companyId, version: company.version, claimedAtMs: this.#tools.clock.wallTime().getTime() }
       if (await this.#numbers.insert(claim, signal)) {
         taken.push(number)
         continue
@@ -95,9 +98,13 @@ export class MongoCompanyRepository implements CompanyRepository {
     const before = await this.#numbers.get(claim._id, signal)
     if (before === null) return this.#numbers.insert(claim, signal)
     const holder = String(before['companyId'])
-    if (holder !== claim['companyId'] && (await this.get(holder, signal))?.phoneNumbers.includes(claim._id)) return false
+    if (holder !== claim['companyId']) {
+      // Its company may be about to be written: only a claim that was left behind is up for grabs.
+      if (Number(claim['claimedAtMs']) - Number(before['claimedAtMs'] ?? 0) < LEFT_BEHIND_MS) return false
+      if ((await this.get(holder, signal))?.phoneNumbers.includes(claim._id)) return false
+    }
     const version = Math.max(Number(claim['version']), holder === claim['companyId'] ? Number(before['version']) : 0)
-    const change = { $set: { companyId: claim['companyId'], version } }
+    const change = { $set: { companyId: claim['companyId'], version, claimedAtMs: claim['claimedAtMs'] } }
     return (await this.#numbers.update({ _id: claim._id, companyId: holder, version: before['version'] }, change, signal)) === 1
   }
 }

@@ -1,9 +1,13 @@
+import type { Clock } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { type Identity, apiKeySchema, breakGlassSchema, deviceSchema, userSchema, type ApiKey, type BreakGlass, type Device, type Place, type User } from '../security/records.ts'
 import type { ApiKeyRepository, BreakGlassRepository, DeviceRegistration, DeviceRepository, Page, UserRepository } from '../security/repositories.ts'
 import { checkDocument, checkLimit, checkSame, checkVersion } from './embedded-documents.ts'
 import { idOf, type MongoDatabase, type MongoRecords, type Stored } from './mongo-database.ts'
 import { readRecord } from './mongo-documents.ts'
+
+/** A save takes at most a few seconds: a claim that is older and that nobody stands by was left behind. */
+const LEFT_BEHIND_MS = 60_000
 
 /**
  * People. An address is a record whose key is the address, and counts only while its user has it. Who the active owners of a company are is one
@@ -14,9 +18,11 @@ export class MongoUserRepository implements UserRepository {
   readonly #users: MongoRecords
   readonly #emails: MongoRecords
   readonly #owners: MongoRecords
+  readonly #clock: Clock
 
-  constructor(database: MongoDatabase) {
+  constructor(database: MongoDatabase, clock: Clock) {
     this.#database = database
+    this.#clock = clock
     this.#users = database.collection('users')
     this.#emails = database.collection('user_emails')
     this.#owners = database.collection('user_owners')
@@ -105,17 +111,19 @@ export class MongoUserRepository implements UserRepository {
   }
 
   async #claimEmail({ companyId, id: userId, email }: User, signal?: AbortSignal): Promise<void> {
-    const claim: Stored = { _id: email, companyId, userId }
+    const claimedAtMs = this.#clock.wallTime().getTime()
+    const claim: Stored = { _id: email, companyId, userId, claimedAtMs }
     if (await this.#emails.insert(claim, signal)) return
     const holder = await this.#emails.get(email, signal)
     if (holder === null) return this.#claimEmail({ companyId, id: userId, email } as User, signal)
     if (holder['companyId'] === companyId && holder['userId'] === userId) return
     const { companyId: otherCompany, userId: otherUser } = holder
-    if ((await this.get(String(otherCompany), String(otherUser), signal))?.email === email) {
+    const isFresh = claimedAtMs - Number(holder['claimedAtMs'] ?? 0) < LEFT_BEHIND_MS
+    if (isFresh || (await this.get(String(otherCompany), String(otherUser), signal))?.email === email) {
       throw new ClientsViaError('CONFLICT', 'this e-mail address already has an account', { field: 'email' })
     }
     // Left behind by a save that died: whoever comes first may have it.
-    const taken = await this.#emails.update({ _id: email, companyId: otherCompany, userId: otherUser }, { $set: { companyId, userId } }, signal)
+    const taken = await this.#emails.update({ _id: email, companyId: otherCompany, userId: otherUser }, { $set: { companyId, userId, claimedAtMs } }, signal)
     if (taken === 0) throw new ClientsViaError('CONFLICT', 'this e-mail address already has an account', { field: 'email' })
   }
 

@@ -178,7 +178,7 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
   const calls = new JournaledCallRepository({ calls: repositories.calls, journal, clock, onProblem: say })
   return {
     repositories: { ...local, ...repositories, calls, companies: alsoDeletedFrom(local.companies, repositories.companies) },
-    security: mongoSecurityStore(database),
+    security: mongoSecurityStore(database, clock),
     isRemote: true,
     parts: [
       {

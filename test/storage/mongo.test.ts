@@ -91,7 +91,7 @@ function mongoTests(url: string): void {
     t.equal((await appointments.create('a', visit('a', 'later'), terms, [])).created, true)
   })
 
-  void t.test('and the contract of users, sessions and audit', async (t) => testSecurityStore(t, async () => ({ ...mongoSecurityStore(await emptied()), close: () => undefined })))
+  void t.test('and the contract of users, sessions and audit', async (t) => testSecurityStore(t, async () => ({ ...mongoSecurityStore(await emptied(), tools.clock), close: () => undefined })))
 
   void t.test('two servers, one database: what races is decided once', async (t) => {
     await emptied()
@@ -102,7 +102,7 @@ function mongoTests(url: string): void {
     t.equal(saves.filter((save) => save.status === 'fulfilled').length, 1, 'a number is one company\'s')
     const chain = (seq: number, previous: string): string => `${seq}<${previous}`
     const fact = { at: '2026-03-02T15:00:00.000Z', action: 'a.b', result: 'done' as const, reason: '', actor: { kind: 'system' as const, id: '', companyId: 'a' }, target: '', address: '', userAgent: '', traceId: '', details: { 'a.b': 1 } }
-    const audits = [mongoSecurityStore(database).audit, mongoSecurityStore(other).audit]
+    const audits = [mongoSecurityStore(database, tools.clock).audit, mongoSecurityStore(other, tools.clock).audit]
     await Promise.all(Array.from({ length: 10 }, (_, i) => (audits[i % 2] as (typeof audits)[0]).append('a', fact, chain)))
     const rows = await (audits[0] as (typeof audits)[0]).list('a', { afterSeq: 0, limit: 20 })
     t.same(rows.map((row) => row.seq), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
@@ -113,7 +113,9 @@ function mongoTests(url: string): void {
   void t.test('a number whose save died half-way can be had by whoever asks next', async (t) => {
     const { companies } = await tenancy()
     await database.collection('phone_numbers').insert({ _id: '+15550100000', companyId: 'died', version: 1 })
+    await database.collection('phone_numbers').insert({ _id: '+15550100001', companyId: 'saving', version: 1, claimedAtMs: tools.clock.wallTime().getTime() })
     t.equal(await companies.findByPhoneNumber('+15550100000'), null)
+    await t.rejects(companies.save('a', company('a', { phoneNumbers: ['+15550100001'] })), { code: 'CONFLICT' }, 'its company may be about to be written')
     await companies.save('a', company('a', { phoneNumbers: ['+15550100000'] }))
     t.equal((await companies.findByPhoneNumber('+15550100000'))?.id, 'a')
   })
