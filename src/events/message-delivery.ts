@@ -26,6 +26,7 @@ export type DeliveryDeps = Readonly<{
 
 /** Longer than any channel takes: a lease must not run out under a worker that is still waiting for its answer. */
 export const SENDING_LEASE_MS = 90_000
+const UNTIL_ANSWERED = new AbortController().signal
 /** 30 s, 1, 2, 4 ... at most 30 minutes apart: a provider that is down for two hours is outlasted. */
 const MAX_ATTEMPTS = 9
 const FIRST_RETRY_MS = 30_000
@@ -71,7 +72,8 @@ export class MessageDelivery {
     const leaseUntil = new Date(wallTime.getTime() + SENDING_LEASE_MS).toISOString()
     // Cancelled, moved, or taken over in the meantime: then it is not ours to send.
     if (!(await outbox.beginSending(item.companyId, item.id, token, wallTime.toISOString(), leaseUntil, signal))) return
-    const outcome = await channel.send(item.companyId, decision.text, signal)
+    // Bounded by the channel alone: a server that stops waits for the answer, since cut off here it would never be known.
+    const outcome = await channel.send(item.companyId, decision.text, UNTIL_ANSWERED)
     await this.#settle(lease, message, this.#settlementOf(lease, outcome))
     if (outcome.kind === 'refused' && outcome.optedOut) await this.#carrierKnowsStop(item.companyId, message)
   }

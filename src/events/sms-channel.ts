@@ -34,7 +34,9 @@ export class SmsChannel implements MessageChannel {
   }
 
   async send(companyId: string, text: OutgoingText, signal: AbortSignal): Promise<SendOutcome> {
-    const [from, account] = await Promise.all([this.#sender(companyId, signal), this.accountOf(companyId, signal)])
+    const sender = await Promise.all([this.#sender(companyId, signal), this.accountOf(companyId, signal)]).catch(() => null)
+    if (sender === null) return { kind: 'not-taken', reason: "the company's number and account cannot be read", retryAfterMs: null }
+    const [from, account] = sender
     if (from === null || account === null) return { kind: 'not-taken', reason: 'no Twilio account or number is configured', retryAfterMs: null }
     const base = this.#deps.publicBaseUrl()
     // Twilio reports to public addresses only; a report that never comes leaves the message as 'sent'.

@@ -41,7 +41,9 @@ export class SmtpChannel implements MessageChannel {
 
   async send(_companyId: string, text: OutgoingText, signal: AbortSignal): Promise<SendOutcome> {
     signal.throwIfAborted()
-    const { bytes, messageId, sender } = await this.#compose(text)
+    const composed = await this.#compose(text).catch(() => null)
+    if (composed === null) return { kind: 'refused', reason: 'the message cannot be put together', optedOut: false }
+    const { bytes, messageId, sender } = composed
     const connection = this.#connection()
     let handedOver = false
     // Read only once the server has said that it is listening.

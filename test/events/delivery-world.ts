@@ -30,9 +30,11 @@ export class ScriptedChannel implements MessageChannel {
     return this.why
   }
 
-  async send(companyId: string, text: OutgoingText): Promise<SendOutcome> {
+  async send(companyId: string, text: OutgoingText, signal: AbortSignal): Promise<SendOutcome> {
     this.sent.push({ ...text, companyId, at: this.#clock.wallTime().toISOString() })
-    return this.script.shift() ?? { kind: 'taken', providerId: `SM${this.sent.length}` }
+    const { promise: cutOff, resolve } = Promise.withResolvers<SendOutcome>()
+    signal.addEventListener('abort', () => resolve({ kind: 'unknown', reason: 'cut off' }), { once: true })
+    return Promise.race([this.script.shift() ?? { kind: 'taken', providerId: `SM${this.sent.length}` } as const, cutOff])
   }
 }
 
