@@ -1,10 +1,10 @@
 /**
  * `npm run bench:faults`: phones a server whose vendors fall ill before, during and after a turn, and writes down what the caller heard.
- * Options: `--only TEXT` (subjects whose name has it), `--write` (deploy/docs/faults.md). Ends with status 1 when a caller heard more
+ * Options: `--only TEXT` (subjects whose name has it), `--write` (their sections of deploy/docs/faults.md). Ends with status 1 when a caller heard more
  * than 1.2 s of silence, or no answer.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -69,30 +69,45 @@ function rowOf(cell: FaultCell): string {
   return `| ${[cell.fault ?? 'none', cell.phase, ...figures, cell.understood, cell.heard, notes.join(', ')].join(' | ')} |`
 }
 
-function reportOf(all: readonly FaultCell[]): string {
-  const subjects = [...new Set(all.map((cell) => cell.subject))]
+/** A subject's own section; the others' stay as their last run left them. */
+function sectionOf(cells: readonly FaultCell[]): string {
+  const subject = (cells[0] as FaultCell).subject
   const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString().trim()
-  const tables = subjects.map((subject) => {
-    const rows = all.filter((cell) => cell.subject === subject).map(rowOf)
-    return `## ${subject[0]?.toUpperCase()}${subject.slice(1)}\n\n| fault | when | first sound, ms | longest silence, ms | understood | the caller heard | |\n|---|---|---|---|---|---|---|\n${rows.join('\n')}\n`
-  })
-  const worst = Math.max(...all.map((cell) => cell.silenceMs ?? Infinity))
-  return `# What a caller hears when a vendor falls ill
+  const worst = Math.max(...cells.map((cell) => cell.silenceMs ?? Infinity))
+  const missed = cells.filter((cell) => !isGood(cell)).length
+  return `## ${subject[0]?.toUpperCase()}${subject.slice(1)}
 
-Made by \`npm run bench:faults -- --write\` at ${commit}, on ${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, Node ${process.versions.node}. Whole calls with
-recorded callers over real sockets; vendors are stand-ins that speak the public protocols (end of speech 300 ms, final words 50 ms, first audio 120 ms). Times are
-what a listener on the line measures, from the caller's last voiced frame. Before: the vendor is ill when the call comes. During: it falls ill
-while the caller asks (listening) or the agent answers (speaking). After: between one answer and the next question; figures are of the next.
-"Replaced" counts the engines
-that failed and gave way in that call. The longest silence is from the caller's last sound to the end of the answer. No more than ${LONGEST_SILENCE_MS} ms is the bar; the worst of these ${all.length} calls was ${Math.round(worst)} ms,
-and ${all.filter((cell) => !isGood(cell)).length} missed it or went without an answer.
+At ${commit}, ${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, Node ${process.versions.node}. ${cells.length} calls: the longest silence was ${Math.round(worst)} ms, ${missed} missed the bar or had no answer.
 
-${tables.join('\n')}`
+| fault | when | first sound, ms | longest silence, ms | understood | the caller heard | |
+|---|---|---|---|---|---|---|
+${cells.map(rowOf).join('\n')}
+`
+}
+
+const HEADER = `# What a caller hears when a vendor falls ill
+
+Made by \`npm run bench:faults -- --write\`. Whole calls with recorded callers over real sockets; vendors are stand-ins that speak the public
+protocols (end of speech 300 ms, final words 50 ms, first audio 120 ms). Times are what a listener on the line measures, from the caller's last
+voiced frame. Before: the vendor is ill when the call comes. During: it falls ill while the caller asks (listening) or the agent answers
+(speaking). After: between one answer and the next question; figures are of the next. "Replaced" counts the engines that failed and gave way
+in that call. The longest silence is from the caller's last sound to the end of the answer: no more than ${LONGEST_SILENCE_MS} ms is the bar.
+`
+
+function write(sections: readonly string[]): void {
+  const path = join(root, 'deploy/docs/faults.md')
+  const byName = new Map<string, string>()
+  const nameOf = (section: string): string => section.slice(0, section.indexOf('\n'))
+  for (const section of [...(existsSync(path) ? readFileSync(path, 'utf8').split(/^(?=## )/m).slice(1) : []), ...sections]) byName.set(nameOf(section), section.trimEnd())
+  writeFileSync(path, `${HEADER}\n${[...byName.values()].join('\n\n')}\n`)
 }
 
 const all: FaultCell[] = []
-for (const start of SUBJECTS) all.push(...(await cellsOf(start)))
-if (options.write) writeFileSync(join(root, 'deploy/docs/faults.md'), reportOf(all))
+for (const start of SUBJECTS) {
+  const cells = await cellsOf(start)
+  all.push(...cells)
+  if (options.write && cells.length > 0) write([sectionOf(cells)])
+}
 const bad = all.filter((cell) => !isGood(cell))
 console.log(`${all.length} calls, ${bad.length} missed`)
 process.exitCode = bad.length === 0 ? 0 : 1
