@@ -5,7 +5,7 @@ import type { VirtualClock } from './virtual-clock.ts'
 export type FakePiece = string | Extract<ModelPiece, { kind: 'call' | 'usage' }>
 export type Asked = Readonly<{ prompt: ModelPrompt; tools: readonly ModelTool[]; patience: ModelPatience }>
 
-/** A model that says `pieces`, each after `delayMs`; what it was asked is in `asked`, and `open` counts streams nobody has let go of. */
+/** A model that says `pieces`, each after `delayMs`, the first after `firstMs`; what it was asked is in `asked`, and `open` counts streams nobody has let go of. */
 export class FakeModel implements ModelAnswer {
   readonly name: string
   readonly model: string
@@ -13,12 +13,14 @@ export class FakeModel implements ModelAnswer {
   open = 0
   readonly #pieces: (prompt: ModelPrompt) => readonly FakePiece[]
   readonly #delayMs: number
+  readonly #firstMs: number
   readonly #clock: VirtualClock
 
-  constructor(clock: VirtualClock, pieces: (prompt: ModelPrompt) => readonly FakePiece[], options: Readonly<{ delayMs?: number; name?: string }> = {}) {
+  constructor(clock: VirtualClock, pieces: (prompt: ModelPrompt) => readonly FakePiece[], options: Readonly<{ delayMs?: number; firstMs?: number; name?: string }> = {}) {
     this.#clock = clock
     this.#pieces = pieces
     this.#delayMs = options.delayMs ?? 5
+    this.#firstMs = options.firstMs ?? this.#delayMs
     this.name = options.name ?? 'fake'
     this.model = this.name
   }
@@ -27,8 +29,8 @@ export class FakeModel implements ModelAnswer {
     this.asked.push({ prompt, tools, patience })
     this.open += 1
     try {
-      for (const piece of this.#pieces(prompt)) {
-        await this.#clock.sleep(this.#delayMs, signal)
+      for (const [index, piece] of this.#pieces(prompt).entries()) {
+        await this.#clock.sleep(index === 0 ? this.#firstMs : this.#delayMs, signal)
         yield typeof piece === 'string' ? { kind: 'text', text: piece } : piece
       }
     } finally {

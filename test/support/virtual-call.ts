@@ -170,17 +170,17 @@ export const say = (text: string): ReplyPart => ({ kind: 'say', text: text as Sp
 export const GREETING = 'Thank you for calling Polar Bay Air.'
 
 /** A whole call with everything real but the engines, in virtual time. */
-export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string; recordings?: RecordingStore; spend?: CallServiceDeps['spend'] }) {
+export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string; recordings?: RecordingStore; spend?: CallServiceDeps['spend']; respond?: (clock: VirtualClock) => Responder; context?: CompanyContext; listen?: (clock: VirtualClock) => Transcriber; speak?: (clock: VirtualClock) => ToneVoice }) {
   const clock = new VirtualClock()
   const scope = new Scope()
   const calls = new MemoryCalls()
-  const voice = new ToneVoice(clock)
+  const voice = options.speak?.(clock) ?? new ToneVoice(clock)
   const voiceActivity = new FakeVoiceActivity()
   const transcriber = new ScriptedTranscriber(clock, options.says)
   const errors: unknown[] = []
   const questions: Question[] = []
   for (const line of [GREETING, 'One moment, please.', 'Let me check.', 'Sorry, could you say that again?']) voice.ready.add(line)
-  const responder: Responder = {
+  const responder: Responder = options.respond?.(clock) ?? {
     async *respond(question, signal) {
       questions.push(question)
       const finish = question.stages.start('knowledge')
@@ -191,7 +191,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
       yield { kind: 'dialogue', state: { ...question.dialogue, greeted: true } }
     },
   }
-  const context: CompanyContext = {
+  const context: CompanyContext = options.context ?? {
     company: companySchema.parse({
       id: 'polar-bay-air',
       name: 'Polar Bay Air',
@@ -230,7 +230,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
     directory: new InMemoryCallDirectory({ maxCalls: 1000 }),
     conversation: {
       voiceActivity,
-      transcriber,
+      transcriber: options.listen?.(clock) ?? transcriber,
       responder,
       createTurnDetector: (preset) => createTurnDetector({ preset }),
       createInterruptionDetector: () => createInterruptionDetector(),
