@@ -376,6 +376,8 @@ async function passwordFromTerminal(): Promise<string> {
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  // Whoever reads on (`| head`) may have read enough.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? DONE : WRONG))
   const interrupted = new AbortController()
   process.once('SIGINT', () => interrupted.abort(new Error('interrupted')))
   process.exitCode = await runCli(process.argv.slice(2), {

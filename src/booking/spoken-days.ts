@@ -4,7 +4,7 @@ import { WEEKDAYS } from '../tenancy/week.ts'
 import { sayDay } from './say-when.ts'
 
 /** Whole days of the company, `to` not included. */
-export type Days = Readonly<{ from: DateTime; to: DateTime; said: string }>
+export type Days = Readonly<{ from: DateTime; to: DateTime; said: string; /** What lies between the days of "Monday or Friday". */ gaps?: readonly Days[] }>
 export type DayWish = Readonly<{ days: Days | null; except: readonly Days[]; soonest: boolean }>
 
 const DAY_NAMES = WEEKDAYS.map((day) => `${day}|${day.slice(0, 3)}`).join('|').replace('|tue|', '|tues|tue|').replace('|thu|', '|thurs|thur|thu|').replace('|wed|', '|weds|wed|')
@@ -71,9 +71,12 @@ function named(rest: string, now: DateTime): Days | null {
   if (firstDay !== undefined) {
     // "Tuesday of next week", "next week Tuesday or Wednesday".
     const days = weekdays.map((match) => (week?.whole === true ? monday.plus({ weeks: week.weeks, days: indexOf(match[2] ?? '') }) : weekdayAfter(today, match[2] ?? '', match[1])))
-    const dated = dateIn(rest, now)
+    // "tomorrow or Friday".
+    if (/\btoday\b/.test(rest)) days.push(today)
+    if (/\btomorrow\b/.test(rest)) days.push(today.plus({ days: 1 }))
     // "Tuesday the 8th", "Thursday, December 3": the date says which.
-    if (dated !== null && weekdays.length === 1) return dated
+    const dated = days.length === 1 ? dateIn(rest, now) : null
+    if (dated !== null) return dated
     return daysTogether(days, now, /\b(?:through|thru|to|until|till)\b/.test(rest))
   }
   if (week !== null) return week
@@ -144,17 +147,11 @@ function daysTogether(days: readonly DateTime[], now: DateTime, isSpan: boolean)
   if (first === undefined || last === undefined) return null
   if (sorted.length === 1) return oneDay(first, now)
   const joined = `${sayDay(first.toJSDate(), now.zoneName ?? 'UTC', now.toJSDate())} ${isSpan ? 'to' : 'or'} ${sayDay(last.toJSDate(), now.zoneName ?? 'UTC', now.toJSDate())}`
-  return { from: first, to: last.plus({ days: 1 }), said: joined }
-}
-
-/** The gaps of "Monday or Friday" are ruled out, too. */
-export function gapsBetween(said: string, now: DateTime): readonly Days[] {
-  if (/\b(?:through|thru|to|until|till)\b/.test(said)) return []
-  const days = [...said.matchAll(new RegExp(`\\b${WEEKDAY}`, 'g'))].map((match) => weekdayAfter(now.startOf('day'), match[2] ?? '', match[1])).sort((a, b) => a.toMillis() - b.toMillis())
-  return days.slice(1).flatMap((day, index) => {
-    const from = (days[index] as DateTime).plus({ days: 1 })
+  const gaps = sorted.slice(1).flatMap((day, index): Days[] => {
+    const from = (sorted[index] as DateTime).plus({ days: 1 })
     return from < day ? [{ from, to: day, said: '' }] : []
   })
+  return { from: first, to: last.plus({ days: 1 }), said: joined, gaps: isSpan ? [] : gaps }
 }
 
 /** Every Tuesday until then, where only "Tuesday" was ruled out. */

@@ -2,7 +2,7 @@ import { DateTime } from 'luxon'
 import { WEEKDAYS, type Week } from '../tenancy/week.ts'
 import type { TimeRange } from './booking-desk.ts'
 import { sayMinutes, sayMinuteSpan } from './say-when.ts'
-import { dayWish, gapsBetween, type Days } from './spoken-days.ts'
+import { dayWish, type Days } from './spoken-days.ts'
 import { clockOf, normalizedSpeech, timeWish, type OpenMinutes, type TimeWish } from './spoken-times.ts'
 import type { WhenRequest } from './when-request.ts'
 
@@ -32,7 +32,7 @@ export function understandWhen(text: string, now: Date, timeZone: string, hours:
   const isOneDay = wanted !== null && days.to.diff(days.from, 'days').days < 1.5
   // Without a day, "at four" is any day's four: an hour of every day, earliest first.
   const [earliest, latest] = time.at !== null && !isOneDay ? [time.at, Math.min(DAY, time.at + 60)] : [time.from, time.to]
-  const ruledOut = [...except, ...(wanted === null ? [] : gapsBetween(guessed.rest, local))].filter((gap) => gap.to > from && gap.from < days.to)
+  const ruledOut = [...except, ...(wanted?.gaps ?? [])].filter((gap) => gap.to > from && gap.from < days.to)
   return {
     from: utc(from),
     to: utc(days.to),

@@ -52,6 +52,7 @@ t.test('what callers say of days and times is understood as they mean it', async
     'by Friday': 'Wed 11-25 10:00 > Sat 11-28 00:00',
     'after the tenth': 'Fri 12-11 00:00 > Thu 11-25 00:00',
     'early next week': 'Mon 11-30 00:00 > Thu 12-03 00:00',
+    'tomorrow or Saturday': 'Thu 11-26 00:00 > Sun 11-29 00:00',
     'Monday through Wednesday': 'Mon 11-30 00:00 > Thu 12-03 00:00',
     'mornings are best': 'Wed 11-25 10:00 > Thu 11-25 00:00, morning',
     'four': 'Wed 11-25 10:00 > Thu 11-25 00:00, 16:00-17:00',
@@ -75,6 +76,8 @@ t.test('what is ruled out is left out of the search', async (t) => {
   t.same(days('next week, but not Monday or Friday'), ['Mon 11-30', 'Fri 12-04'])
   t.same(days('any day but tomorrow'), ['Thu 11-26'])
   t.same(days('Monday or Friday'), ['Sat 11-28'], 'and so are the days between two that were named')
+  t.same(days('tomorrow or Saturday'), ['Fri 11-27'])
+  t.same(days('next week Tuesday or Thursday'), ['Wed 12-02'])
   t.equal(understandWhen('next week, but not Monday', NOW, ZONE)?.said, 'next week, but not Monday')
 })
 
