@@ -84,6 +84,9 @@ function visitFollowUp(event: DomainEvent, type: keyof typeof VISIT_WORDS | 'app
   }
   const { kind, setting, what } = VISIT_WORDS[type]
   const previousWhen = previous === undefined || previous === null ? '' : sayMoment(new Date(previous.startsAt), company.timeZone)
+  const people = toPeople(event, company, 'appointment', 'appointment_for_people', { ...peopleFacts, what, previous_when: previousWhen }, wallTime)
+  // Somebody else comes, at the same time: nothing that the customer was told has changed.
+  if (type === 'appointment.rescheduled' && previous?.startsAt === appointment.startsAt) return { dropSubject: null, add: people }
   const { customers } = company.notifications
   const hasBegun = Date.parse(appointment.startsAt) <= wallTime.getTime()
   const told: Told = {
@@ -95,7 +98,7 @@ function visitFollowUp(event: DomainEvent, type: keyof typeof VISIT_WORDS | 'app
   return {
     // Whatever was still to be said of it is said anew, as it stands now.
     dropSubject: { subject: event.subject, prefix: 'customer:', reason: `the visit was ${what} since` },
-    add: [...news, ...reminders, ...toPeople(event, company, 'appointment', 'appointment_for_people', { ...peopleFacts, what, previous_when: previousWhen }, wallTime)],
+    add: [...news, ...reminders, ...people],
   }
 }
 

@@ -42,6 +42,17 @@ t.test('a visit that moves takes its reminders along, there and back again', asy
   t.same(sms.sent.map((one) => one.at.slice(0, 16)), ['2026-03-02T15:00', '2026-03-02T16:00', '2026-03-02T17:00', '2026-03-04T15:00', '2026-03-05T14:00'])
 })
 
+t.test('a visit that another crew takes over, at the same time, is no news for the customer', async (t) => {
+  const { until, happen, sms, messages } = await openDelivery(t, '2026-03-02T15:00:00Z')
+  const first = visit('2026-03-05T15:00:00Z')
+  await happen('appointment.booked', first)
+  await until('2026-03-02T16:00:00Z')
+  await happen('appointment.rescheduled', { ...first, resourceId: 'other-crew' }, first)
+  await until('2026-03-02T17:00:00Z')
+  t.equal(sms.sent.length, 1)
+  t.same((await messages()).map((one) => one.state), ['waiting', 'waiting', 'done'], 'and its reminders stand')
+})
+
 t.test('a cancelled visit is not remembered, even if the news of it is late', async (t) => {
   const { until, happen, sms, visits, messages } = await openDelivery(t, '2026-03-02T15:00:00Z')
   await happen('appointment.booked', visit('2026-03-05T15:00:00Z'))
