@@ -81,6 +81,9 @@ function asked(turn: Turn, context: FormContext, state: FormState, answer: Answe
   const offersHelp = answer.dialogue?.offer !== undefined && answer.dialogue.offer !== null
   if (offersHelp || state.phase === 'submitting') return answer
   const move = anchored(context, state)
+  const { input } = turn.question
+  // Once is a reminder; again and again would be nagging.
+  if (input.kind === 'silence' && input.count > 1) return { ...answer, expect: move.expect }
   return { ...answer, texts: [...answer.texts, ...move.say], expect: move.expect, facts: [...spokenFacts(context, state), ...move.say] }
 }
 
