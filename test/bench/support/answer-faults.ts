@@ -6,7 +6,7 @@ import { seedGenerated } from './generated-company.ts'
 
 /** A stream that is still flowing while its first sentence is heard. */
 const FIRST_TOKEN_MS = 250
-const TOKEN_MS = 25
+const TOKEN_MS = 20
 /** What comes along still speaks and listens. */
 const OWN_EARS = { STT_ENGINE: 'embedded', TTS_ENGINE: 'embedded', DEMO_COMPANIES: 'false' } as const
 
