@@ -228,6 +228,8 @@ export class CallService implements CallHandler {
     const known = await this.#deps.directory.companyOf(update.callSid, signal)
     const companyId = known ?? (update.to === undefined ? null : ((await this.#deps.findCompanyByNumber(update.to, signal))?.id ?? null))
     if (companyId === null) return
+    // The carrier may be faster than the record of the call's beginning.
+    await this.#settleWrites(update.callSid)
     const call = await this.#deps.calls.get(companyId, update.callSid, signal)
     if (call === null) return
     if (call.carrierStatus !== null && CARRIER_ORDER[update.status] <= CARRIER_ORDER[call.carrierStatus]) return

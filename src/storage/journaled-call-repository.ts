@@ -1,15 +1,17 @@
 import { LRUCache } from 'lru-cache'
 import { z } from 'zod'
 import type { CallOutcome, CallRecord, CallRepository, Gap, TurnRecord } from '../call/call-record.ts'
-import { later, type Clock } from '../core/clock.ts'
+import { instant, later, type Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
-import { isClientsViaError } from '../core/errors.ts'
+import { ClientsViaError, isClientsViaError } from '../core/errors.ts'
 import { callRecordSchema, gapSchema, turnRecordSchema } from './embedded-call-documents.ts'
 import { checkDocument } from './embedded-documents.ts'
 import type { Journal } from './journal.ts'
 
 /** A write that takes longer goes to the journal; the database may still have made it, and making it again changes nothing. */
 const DIRECT_MS = 1500
+/** Shorter than the probe, so that each probe asks. */
+const AWAY_MS = 900
 /** While the database is away it is asked this often. */
 const PROBE_MS = 1000
 const LAST_PROBE_MS = 10_000
@@ -46,6 +48,7 @@ export class JournaledCallRepository implements CallRepository {
   readonly #journal: Journal
   readonly #clock: Clock
   readonly #onProblem: (problem: string, error: unknown) => void
+  #awayUntil = instant(0)
   readonly #known = new LRUCache<string, CallRecord>({ max: KNOWN_CALLS })
   readonly #keptTurns = new LRUCache<string, Readonly<{ group: string; turn: TurnRecord }>>({ max: KEPT_TURNS })
 
@@ -223,8 +226,15 @@ export class JournaledCallRepository implements CallRepository {
     return true
   }
 
-  #inTime<T>(work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return withDeadline(this.#clock, DIRECT_MS, signal ?? null, work)
+  /** While the database is known to be away nobody waits to find that out again. */
+  async #inTime<T>(work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    if (this.#clock.now() < this.#awayUntil) throw new ClientsViaError('STORE_FAILED', 'the database did not answer a moment ago')
+    try {
+      return await withDeadline(this.#clock, DIRECT_MS, signal ?? null, work)
+    } catch (error) {
+      if (signal?.aborted !== true && isAway(error)) this.#awayUntil = later(this.#clock.now(), AWAY_MS)
+      throw error
+    }
   }
 }
 
