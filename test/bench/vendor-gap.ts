@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util'
 import { z } from 'zod'
 import { SystemClock } from '../../src/core/clock.ts'
 import { startServer } from '../../src/load/server-process.ts'
-import { DeepgramStandIn } from '../vendors/deepgram.ts'
+import { DeepgramStandIn, tonesOf } from '../vendors/deepgram.ts'
 import { OpenAiStandIn, callerWordsIn } from '../vendors/openai.ts'
 import { seedGenerated } from './support/generated-company.ts'
 import { quantile } from './support/light-caller.ts'
@@ -55,6 +55,12 @@ function replyTo(isKept: () => boolean): OpenAiStandIn['reply'] {
   }
 }
 
+/** A quarter as long as people speak: callers ask more often. */
+function quickTones(text: string): Int16Array {
+  const samples = tonesOf(text)
+  return samples.slice(0, samples.length / 4)
+}
+
 async function callersOf(target: string, calls: number, seconds: number, topic: number | null): Promise<Figures> {
   const args = ['--target', target, '--to', '+15550100000', '--calls', String(calls), '--seconds', String(seconds), ...(topic === null ? [] : ['--topic', String(topic)])]
   const child = spawn(process.execPath, [join(import.meta.dirname, 'support/vendor-callers.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -68,7 +74,7 @@ type World = Readonly<{ target: string; keep: (isKept: boolean) => void; openai:
 
 async function withServer<T>(environment: Readonly<Record<string, string>>, work: (world: World) => Promise<T>): Promise<T> {
   const dataDir = mkdtempSync(join(tmpdir(), 'clientsvia-vendors-'))
-  const deepgram = await DeepgramStandIn.start({ hears: { kind: 'clips', clips: spokenTopics() }, delays: DELAYS })
+  const deepgram = await DeepgramStandIn.start({ hears: { kind: 'clips', clips: spokenTopics() }, delays: DELAYS, speaks: quickTones })
   const openai = await OpenAiStandIn.start()
   let isKept = false
   openai.firstTokenMs = DELAYS.firstTokenMs
@@ -137,7 +143,8 @@ async function main(): Promise<Row[]> {
     describe('repeated question', cached)
     rows.push({ what: 'a repeated question, from the decided answers, p50 / p95', figure: pair(cached.gapsMs), bar: 'p50 400 ms' })
   })
-  await withServer({ TURN_EARLY_REPLIES: 'false' }, async ({ target }) => {
+  // Without a head start the chain is longer than a caller is made to wait: here the stall line comes later, so that the chain can be seen.
+  await withServer({ TURN_EARLY_REPLIES: 'false', TURN_STALL_MS: '1000', TURN_RESPONSE_MS: '900' }, async ({ target }) => {
     await callersOf(target, 1, 15, null)
     for (const calls of [1, MANY]) {
       const figures = await callersOf(target, calls, SECONDS, null)

@@ -5,10 +5,10 @@ import { readWav } from '../../../src/audio/wav.ts'
 import type { Clip } from '../../vendors/deepgram-ears.ts'
 import { sentenceOf } from './light-caller.ts'
 
-/** Words of the shape "what about the amber lantern?", which a turn detector takes for a whole question. */
+/** Words of the shape "where is the amber lantern?", which a turn detector takes for a whole question, and which lean on nothing said before. */
 const THINGS = ['amber lantern', 'silver compass', 'maple cradle', 'copper kettle', 'velvet curtain', 'marble statue', 'cedar bucket', 'woollen blanket']
 export const TOPICS: readonly Readonly<{ question: string; answer: string }>[] = THINGS.map((thing) => ({
-  question: `What about the ${thing}?`,
+  question: `Where is the ${thing}?`,
   answer: `Our ${thing} is kept in the front room, where everybody may look at it.`,
 }))
 
