@@ -30,7 +30,7 @@ export type Limits = Readonly<{
  * is to be trusted more than an open transcript: `unfinished`.
  */
 export function readSentences(routes: GrammarRoutes, sentences: readonly SpokenSentence[], limits: Limits): Readonly<{ reading: Reading; unfinished: string | null }> {
-  const best = sentences[0]
+  const best = likeliest(sentences, limits)
   if (best === undefined) return { reading: outside('audio'), unfinished: null }
   const text = textOf(best)
   const alignment = align(routes, text)
@@ -39,8 +39,8 @@ export function readSentences(routes: GrammarRoutes, sentences: readonly SpokenS
   const regrets = wordRegrets(best)
   const maxWordRegret = Math.max(best.endRegret, ...regrets)
   const meaning = meaningOf(alignment)
-  const other = otherWordings(sentences).find((sentence) => meaningOf(align(routes, textOf(sentence))) !== meaning)
-  const gap = other === undefined ? null : best.score - other.score
+  const other = otherWordings([best, ...sentences]).find((sentence) => meaningOf(align(routes, textOf(sentence))) !== meaning)
+  const gap = other === undefined ? null : Math.max(0, best.score - other.score)
   const scores = { costPerToken: round(costPerToken), maxWordRegret: round(maxWordRegret), gap: gap === null ? null : round(gap) }
   if (alignment === null || costPerToken > limits.costPerToken || maxWordRegret > limits.readBackRegret || best.endRegret > limits.endRegret) return { reading: { ...outside('audio'), scores }, unfinished: null }
   if (alignment.slots.some((slot) => !slot.whole)) return { reading: { ...outside('audio'), scores }, unfinished: text }
@@ -54,6 +54,14 @@ export function readSentences(routes: GrammarRoutes, sentences: readonly SpokenS
     unfinished: null,
   }
 }
+
+/** The first that ends where the sound does: one that stops short of what was said loses to one nearly as good that does not. */
+function likeliest(sentences: readonly SpokenSentence[], limits: Limits): SpokenSentence | undefined {
+  const first = sentences[0]
+  return sentences.find((sentence) => sentence.endRegret <= limits.endRegret && sentence.score > (first?.score ?? 0) - SHORT_STOP) ?? first
+}
+
+const SHORT_STOP = 3
 
 /** Sentences that differ from those before them in more than marks and capitals. */
 function otherWordings(sentences: readonly SpokenSentence[]): SpokenSentence[] {
