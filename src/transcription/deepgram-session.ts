@@ -162,7 +162,7 @@ export class DeepgramSession implements TranscriptionSession {
     this.#sentToMs = this.#lineStartMs
     this.#sendHeld()
     // It was asked of a line that is gone.
-    if (this.#pausedAtMs !== null) this.#line?.finalize()
+    if (this.#pausedAtMs !== null) this.#askFinal(this.#pausedAtMs)
   }
 
   /**
@@ -203,7 +203,8 @@ export class DeepgramSession implements TranscriptionSession {
     else if (this.#lineState === 'open') this.#line?.finalize()
     this.#answerDue.start(FINAL_WITHIN_MS, () => {
       const pausedAtMs = this.#pausedAtMs
-      if (pausedAtMs === null) return
+      // A first line has its own deadline; what was asked before it opened is asked again.
+      if (pausedAtMs === null || (this.#sentMs === 0 && this.#lineState === 'dialling')) return
       if (this.#heard.heardToMs < pausedAtMs - COVERED_WITHIN_MS) return this.#stalled()
       // It has heard all of it and has nothing to add; some servers then do not answer at all.
       this.#pausedAtMs = null

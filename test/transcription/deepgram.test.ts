@@ -2,9 +2,10 @@ import t, { type Test } from 'tap'
 import { encodeMulaw } from '../../src/audio/g711.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { Scope } from '../../src/core/scope.ts'
-import { deepgramVendor } from '../../src/transcription/deepgram-line.ts'
+import { deepgramVendor, type LineListener, type LineRequest } from '../../src/transcription/deepgram-line.ts'
 import { DeepgramTranscriber } from '../../src/transcription/deepgram-transcriber.ts'
 import type { TranscriptEvent, TranscriptionSession } from '../../src/transcription/transcriber.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
 import { clipOf } from '../vendors/deepgram-ears.ts'
 import { DeepgramStandIn } from '../vendors/deepgram.ts'
 import { CALL, EventReader, frames, isFinal, spokenCall, transcriberContract, type Transcript } from './transcriber-contract.ts'
@@ -105,6 +106,32 @@ t.test('a vendor that stops answering in mid-utterance is given up, not waited f
     t.ok(clock.now() - pausedAt < 1100, `${fault}: ${Math.round(clock.now() - pausedAt)} ms`)
     await vendor.server.fail(null)
   }
+})
+
+t.test('a noise while the first line is still being dialled is no reason to give the vendor up', async (t) => {
+  const clock = new VirtualClock()
+  const listeners: LineListener[] = []
+  const sent: string[] = []
+  const line = { send: () => sent.push('audio'), keepAlive: () => sent.push('keep-alive'), finalize: () => sent.push('finalize'), endTurn: () => undefined, listenFor: () => false, close: () => undefined }
+  const dial = (_request: LineRequest, listener: LineListener) => {
+    listeners.push(listener)
+    return line
+  }
+  const session = new DeepgramTranscriber({ clock, vendor: { dial, endsTurns: false }, onUsage: () => undefined }).open(CALL, new Scope().signal)
+  const events = new EventReader(session)
+  hear(session, 0, 800)
+  session.hint({ kind: 'speech-started', mediaMs: 300 })
+  session.hint({ kind: 'speech-paused', lastVoicedMs: 600 })
+  await clock.advance(1400)
+  listeners[0]?.opened()
+  t.same(sent, ['audio', 'finalize'])
+  listeners[0]?.message({ kind: 'results', startMs: 0, endMs: 780, words: [], final: true })
+  t.match(await clock.runUntil(events.next(isFinal)), { text: '', audioEndMs: 780 })
+  sent.length = 0
+  await clock.advance(12_100)
+  t.same(sent, ['keep-alive', 'keep-alive', 'keep-alive'], 'and a line on which nothing is said is kept open, every four seconds')
+  await session.close()
+  t.equal(clock.pendingTimers, 0)
 })
 
 t.test('what was asked shapes what is listened for: new words open a new line, and nothing said meanwhile is lost', async (t) => {
