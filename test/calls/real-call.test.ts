@@ -40,6 +40,14 @@ t.test('the server with its own engines', { timeout: 120_000 }, async (t) => {
     t.equal(platform.service.registry.liveCount, 0)
   })
 
+  await t.test('a drink ordered in one sentence is read back, and kept as an order', { timeout: 60_000 }, async (t) => {
+    const script = await loadScript(RECORDINGS, 'order-latte')
+    const call = await judge({ clock, target }, await placeCall({ clock, transport, target, script }, never), never)
+    const wrong = call.failures.filter(({ kind }) => kind === 'outcome' || kind === 'protocol')
+    t.same(wrong, [], (call.records?.turns ?? []).map((turn) => `${turn.heard} -> ${turn.delivered}`).join('\n'))
+    t.equal(call.unjudged, 0, 'the server told what the call has made')
+  })
+
   await t.test('a recogniser that is killed while the caller speaks still ends in words', { timeout: 60_000 }, async (t) => {
     const script = await loadScript(RECORDINGS, 'faq-hours')
     const restartsBefore = platform.transcriber.stats.restarts
