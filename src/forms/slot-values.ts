@@ -28,13 +28,16 @@ export function acceptedValue(slot: FormSlot, value: string): string | null {
     case 'spelling':
       return properName(trimmed)
     case 'address':
-      return /\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b/i.test(trimmed) && /[a-z]{3}/i.test(trimmed) ? trimmed.slice(0, MAX_WORDS_CHARS) : null
+      return /\d/.test(trimmed.replace(NUMBER_WORDS, '1')) && /[a-z]{3}/i.test(trimmed.replace(NUMBER_WORDS, ' ')) ? trimmed.slice(0, MAX_WORDS_CHARS) : null
     case 'date':
       return trimmed === '' ? null : trimmed.slice(0, MAX_WORDS_CHARS)
     case 'text':
       return /[a-z]{2}/i.test(trimmed) ? trimmed.slice(0, MAX_WORDS_CHARS) : null
   }
 }
+
+/** A house has a number, and a street a name: "forty five" alone is half an address. */
+const NUMBER_WORDS = /\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)\b/gi
 
 /** E.164, from ten digits, eleven with the country's 1, or a number that is E.164 already. */
 function phoneNumber(value: string): string | null {

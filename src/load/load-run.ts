@@ -27,6 +27,7 @@ export type LoadPlan = Readonly<{
 /** Places every call of the plan, at most `concurrency` at a time, and judges each. */
 export async function runLoad(plan: LoadPlan, signal: AbortSignal): Promise<JudgedCall[]> {
   const judged: JudgedCall[] = []
+  const others: JudgedCall[] = []
   let next = 0
   const line = async (offsetMs: number): Promise<void> => {
     if (offsetMs > 0) await plan.clock.sleep(offsetMs, signal)
@@ -34,14 +35,26 @@ export async function runLoad(plan: LoadPlan, signal: AbortSignal): Promise<Judg
       const position = next
       next += 1
       const script = plan.scripts[position % plan.scripts.length] as LoadedScript
-      const evidence = await placeCall({ clock: plan.clock, transport: plan.transport, target: plan.target, script }, signal)
-      const call = await judge(plan, evidence, signal)
-      judged[position] = call
-      await plan.onCallOver?.(call, evidence.recording, position)
+      // Who want the same thing at the same moment: each a call of its own, and judged like one.
+      const callers = Array.from({ length: script.script.callers }, (_, caller) => asCaller(script, caller))
+      const calls = await Promise.all(callers.map((one) => placeCall({ clock: plan.clock, transport: plan.transport, target: plan.target, script: one }, signal)))
+      for (const [caller, evidence] of calls.entries()) {
+        const call = await judge(plan, evidence, signal)
+        if (caller === 0) judged[position] = call
+        else others.push(call)
+        await plan.onCallOver?.(call, evidence.recording, caller === 0 ? position : plan.calls + others.length - 1)
+      }
     }
   }
   await Promise.all(Array.from({ length: Math.min(plan.concurrency, plan.calls) }, (_, index) => line(index * plan.rampMs)))
-  return judged
+  return [...judged, ...others]
+}
+
+/** The first caller has the script's own number; the others' end in other digits. */
+function asCaller(loaded: LoadedScript, caller: number): LoadedScript {
+  const { from } = loaded.script
+  if (caller === 0) return loaded
+  return { ...loaded, script: { ...loaded.script, from: `${from.slice(0, -1)}${(Number(from.at(-1)) + caller) % 10}` } }
 }
 
 /** Measures a call by ear, asks the server for its records and judges. */
