@@ -11,7 +11,9 @@ import type { Row } from './hearing-clips.ts'
 export type BenchForm = Readonly<{ expectation: Expectation }> | 'digits-known'
 
 const menuSchema = z.object({ carriers: z.array(z.string()), slots: z.record(z.string(), z.array(z.string())) })
-const companySchema = z.object({ forms: z.array(formSchema), services: z.array(z.object({ name: z.string(), aliases: z.array(z.string()).default([]) })).default([]) })
+const companySchema = z.object({
+  company: z.object({ forms: z.array(formSchema), services: z.array(z.object({ name: z.string(), aliases: z.array(z.string()).default([]) })).default([]) }),
+})
 
 export function readForm(form: string): BenchForm {
   if (form === 'digits:known') return 'digits-known'
@@ -19,7 +21,7 @@ export function readForm(form: string): BenchForm {
   if (shape !== null) return { expectation: shape }
   if (existsSync(form)) return { expectation: fromFile(JSON.parse(readFileSync(form, 'utf8'))) }
   const [companyId, formId] = form.split('/')
-  const company = companySchema.parse(JSON.parse(readFileSync(join('media/companies', `${companyId}.json`), 'utf8')))
+  const { company } = companySchema.parse(JSON.parse(readFileSync(join('media/companies', `${companyId}.json`), 'utf8')))
   const found = company.forms.find((candidate) => candidate.id === formId)
   if (found === undefined) throw new Error(`${companyId} has no form ${formId}: ${company.forms.map((candidate) => candidate.id).join(', ')}`)
   return { expectation: formExpectation(found, null, { services: company.services }) }
