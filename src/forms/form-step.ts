@@ -99,8 +99,10 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
     const number = goesOn(context, state, slot, said)
     if (number !== null) return number
   }
+  // Something else was said in the middle of a number: its beginning is forgotten, and asked for anew.
+  const whole: FormState = TAIL.test(said.text.trim()) ? state : { ...state, partialDigits: '' }
   if (fills.length > 0) {
-    const after = filled(context, state, fills, said)
+    const after = filled(context, whole, fills, said)
     return advance(context, after, corrections(context, state, after))
   }
   if (slot !== null) {
@@ -109,9 +111,9 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
       return advance(context, { ...state, skipped: [...state.skipped, slot.id], asked: null })
     }
     if (TAIL.test(said.text.trim())) return put(context, state)
-    return missed(context, askSlot(context, state, slot))
+    return missed(context, askSlot(context, whole, slot))
   }
-  return missed(context, advance(context, state))
+  return missed(context, advance(context, whole))
 }
 
 /** What is left of an answer whose beginning was answered already: "yes" ... "it is". It is no answer to the next question. */

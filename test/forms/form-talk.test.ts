@@ -107,6 +107,8 @@ t.test('a number in pieces is put together, read back, and counted only after a 
   const call = talker('polar-bay-air')
   await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.', 'No.')
   t.match((await call.say('two three nine five five five')).said, /^Go on/)
+  t.notMatch((await call.say('Estero.')).said, /Go on/, 'who speaks of something else in between begins the number anew')
+  await call.say('two three nine five five five')
   t.match((await call.say('oh one eight seven')).said, /two three nine, five five five, zero one eight seven, right/i)
   t.match((await call.say('No.')).said, /number/)
   await through(call, '239 555 0188', 'Yes.')
