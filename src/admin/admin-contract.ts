@@ -29,7 +29,7 @@ export type AdminPorts = Readonly<{
   /** After every save of a company, agent or knowledge entry: drops what is cached and makes new phrases ready. Never throws. */
   saved: (companyId: string) => void
   /** Calls that are going on, in whichever process. */
-  live: Pick<CallDirectory, 'live' | 'end'>
+  live: Pick<CallDirectory, 'live' | 'end' | 'companyOf'>
   events: EventBus
   /** Null where this server keeps none. */
   recordings: RecordingStore | null

@@ -6,13 +6,14 @@ import { explainCall } from '../call/explain.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { STAGES } from '../core/latency-budget.ts'
 import type { Principal } from '../security/principal.ts'
+import { PLATFORM } from '../security/roles.ts'
 import { maskPhoneNumber, normalizePhoneNumber } from '../tenancy/phone-numbers.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
 import { callBundleSchema, callViewSchema, outcomeSchema, turnView, turnViewSchema } from './call-views.ts'
 import { pageOf, pageQuery, pageReply, pageReplySchema } from './conventions.ts'
 import type { AdminDeps, Resources } from './pipeline.ts'
 import { recordingView, recordingViewSchema } from './recording-routes.ts'
-import { found, type RouteInput } from './route.ts'
+import { found, route, type RouteInput } from './route.ts'
 
 const TAG = 'Calls'
 const BASE = '/companies/:companyId/calls'
@@ -73,17 +74,56 @@ function lists(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
   })
 }
 
+const wholeCallSchema = z.object({ call: callViewSchema, turns: z.array(turnViewSchema), recordings: z.array(recordingViewSchema) })
+
+async function wholeCall(
+  deps: AdminDeps,
+  ports: AdminPorts,
+  { principal, state, signal }: Pick<RouteInput<unknown, unknown, unknown>, 'principal' | 'state' | 'signal'>,
+  companyId: string,
+  callSid: string,
+): Promise<object> {
+  const call = found(await ports.calls.get(companyId, callSid, signal), 'call')
+  const turns = await ports.calls.turns(companyId, callSid, signal)
+  await auditRead(deps, { principal, companyId, state, signal }, 'compliance.transcript_viewed', `call/${callSid}`)
+  return { call: shown(call, principal), turns: turns.map(turnView), recordings: (await recordingsOf(ports, companyId, callSid, signal)).map(recordingView) }
+}
+
+/** Companies looked through for a call that is no longer remembered; beyond that its company must be named. */
+const MOST_COMPANIES_SEARCHED = 500
+
+/** Recent calls are remembered by their company; older ones are asked for, company by company. */
+async function companyOfCall(ports: AdminPorts, callSid: string, signal: AbortSignal): Promise<string | null> {
+  const remembered = await ports.live.companyOf(callSid, signal)
+  if (remembered !== null) return remembered
+  let after: string | null = null
+  for (let searched = 0; searched < MOST_COMPANIES_SEARCHED; ) {
+    const companies = await ports.companies.list({ after, limit: 100 }, signal)
+    for (const company of companies) if ((await ports.calls.get(company.id, callSid, signal)) !== null) return company.id
+    const last = companies.at(-1)
+    if (last === undefined) return null
+    searched += companies.length
+    after = last.id
+  }
+  return null
+}
+
 function oneCall(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): void {
   companyRoute(api, deps, {
     method: 'GET', path: `${BASE}/:callSid`, permission: 'transcripts:read', audit: null, tag: TAG,
     summary: 'One call with its turns: what was said, from which source, and where the time went. Who reads it is in the audit log',
-    params: callParams, replies: { 200: z.object({ call: callViewSchema, turns: z.array(turnViewSchema), recordings: z.array(recordingViewSchema) }) },
+    params: callParams, replies: { 200: wholeCallSchema },
+    handler: async (input) => ({ status: 200, body: await wholeCall(deps, ports, input, input.companyId, input.params.callSid) }),
+  })
+
+  route(api, deps, {
+    method: 'GET', path: '/calls/:callSid', permission: 'transcripts:read', audit: null, tag: TAG,
+    summary: 'The same by the call alone: of your own company, or of any where you administer the platform',
+    params: z.strictObject({ callSid: callParams.shape.callSid }), replies: { 200: wholeCallSchema },
     handler: async (input) => {
-      const { companyId, params, principal, signal } = input
-      const call = found(await ports.calls.get(companyId, params.callSid, signal), 'call')
-      const turns = await ports.calls.turns(companyId, params.callSid, signal)
-      await auditRead(deps, input, 'compliance.transcript_viewed', `call/${params.callSid}`)
-      return { status: 200, body: { call: shown(call, principal), turns: turns.map(turnView), recordings: (await recordingsOf(ports, companyId, params.callSid, signal)).map(recordingView) } }
+      const { principal, params, signal } = input
+      const companyId = principal.companyId === PLATFORM ? await companyOfCall(ports, params.callSid, signal) : principal.companyId
+      return { status: 200, body: await wholeCall(deps, ports, input, found(companyId, 'call'), params.callSid) }
     },
   })
 

@@ -1,3 +1,4 @@
+import { PLATFORM } from '../../src/security/roles.ts'
 import t from 'tap'
 import { callStore } from '../../src/call/erasure.ts'
 import { explainCall } from '../../src/call/explain.ts'
@@ -113,6 +114,18 @@ t.test('T42: an erased caller is in no store any more, however the number was wr
   t.equal((await calls.gap('polar-bay', 'g-spouse'))?.question, 'is [erased] on your list')
   t.equal((await calls.list('harbor-lane', { before: null, limit: 10, from: number })).length, 1, "another company's calls are not this company's to erase")
   t.notMatch((await polarBay('GET', '/companies/polar-bay/audit')).body, /0100099/, 'the log says that somebody was erased, not who')
+})
+
+t.test('a call is found by its sid alone: by its own company, by the platform, and by nobody else', async (t) => {
+  const { polarBay, as } = await openCompanyWorld()
+  const other = await as('harbor-lane', 'owner')
+  const platform = await as(PLATFORM, 'owner')
+  const path = '/calls/CA-polar-bay'
+  const named = (await polarBay('GET', '/companies/polar-bay/calls/CA-polar-bay')).json()
+  t.same((await polarBay('GET', path)).json(), named)
+  t.same((await platform('GET', path)).json().turns, named.turns)
+  t.equal((await other('GET', path)).statusCode, 404)
+  t.equal((await platform('GET', '/calls/CA-nobody')).statusCode, 404)
 })
 
 t.test('retention: each company keeps its calls as long as it said, and a live call is left alone', async (t) => {

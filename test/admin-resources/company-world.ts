@@ -74,6 +74,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
     },
     live: {
       live: async (companyId) => (live.get(companyId) ?? []).map(({ callSid, startedAt }) => ({ callSid, startedAt })),
+      companyOf: async () => null,
       end: async (companyId, callSid) => {
         const call = live.get(companyId)?.find((one) => one.callSid === callSid)
         call?.hangUp()

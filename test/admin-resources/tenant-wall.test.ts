@@ -70,6 +70,7 @@ const TABLE: Readonly<Record<string, Row>> = {
   'PATCH /companies/{companyId}/transfer-targets/{targetId}': { permission: 'config:write', body: { priority: 3 }, ifMatch: true },
   'DELETE /companies/{companyId}/transfer-targets/{targetId}': { permission: 'config:write' },
 
+  'GET /calls/{callSid}': { permission: 'transcripts:read' },
   'GET /companies/{companyId}/calls': { permission: 'calls:read' },
   'GET /companies/{companyId}/live-calls': { permission: 'calls:read' },
   'POST /companies/{companyId}/live-calls/{callSid}/hang-up': { permission: 'calls:write', body: {} },

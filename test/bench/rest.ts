@@ -108,7 +108,7 @@ async function serve(folder: string): Promise<void> {
     notifications: store,
     responder: createResponder({ model: null }),
     saved: (companyId) => contexts.invalidate(companyId),
-    live: { live: async () => [], end: async () => false },
+    live: { live: async () => [], end: async () => false, companyOf: async () => null },
     events: new EventBus(),
     recordings: null,
     stores: [],
