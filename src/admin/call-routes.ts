@@ -7,10 +7,11 @@ import { ClientsViaError } from '../core/errors.ts'
 import { STAGES } from '../core/latency-budget.ts'
 import type { Principal } from '../security/principal.ts'
 import { PLATFORM } from '../security/roles.ts'
-import { maskPhoneNumber, normalizePhoneNumber } from '../tenancy/phone-numbers.ts'
+import { maskPhoneNumber } from '../tenancy/phone-numbers.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
+import { auditRead } from './audit-read.ts'
 import { callBundleSchema, callViewSchema, outcomeSchema, turnView, turnViewSchema } from './call-views.ts'
-import { pageOf, pageQuery, pageReply, pageReplySchema } from './conventions.ts'
+import { numberOf, pageOf, pageQuery, pageReply, pageReplySchema } from './conventions.ts'
 import type { AdminDeps, Resources } from './pipeline.ts'
 import { recordingView, recordingViewSchema } from './recording-routes.ts'
 import { found, route, type RouteInput } from './route.ts'
@@ -200,30 +201,4 @@ async function recordingsOf(ports: AdminPorts, companyId: string, callSid: strin
 /** Who may not read transcripts sees that somebody called, not who. */
 function shown(call: CallRecord, principal: Principal): CallRecord {
   return principal.permissions.has('transcripts:read') ? call : { ...call, from: maskPhoneNumber(call.from) }
-}
-
-export function numberOf(written: string): string {
-  const number = normalizePhoneNumber(written)
-  if (number === null) throw new ClientsViaError('INVALID_INPUT', 'from: is not a telephone number', { field: 'from' })
-  return number
-}
-
-/** Some reads are worth a line of their own: who listened to which caller. */
-export async function auditRead(deps: AdminDeps, input: Pick<RouteInput<unknown, unknown, unknown>, 'principal' | 'companyId' | 'state' | 'signal'>, action: string, target: string): Promise<void> {
-  const { principal, companyId, state, signal } = input
-  await deps.security.audit.record(
-    companyId,
-    {
-      action,
-      result: 'done',
-      reason: '',
-      actor: { kind: principal.kind, id: principal.id, companyId: principal.companyId },
-      target,
-      address: state.client.address,
-      userAgent: state.client.userAgent,
-      traceId: state.traceId,
-      details: {},
-    },
-    signal,
-  )
 }

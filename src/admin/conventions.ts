@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { isClientsViaError } from '../core/errors.ts'
+import { ClientsViaError, isClientsViaError } from '../core/errors.ts'
+import { normalizePhoneNumber } from '../tenancy/phone-numbers.ts'
 import { Problem } from './problems.ts'
 
 /** The strong entity tag of a record's version. */
@@ -73,4 +74,10 @@ export function decodeCursor(cursor: string): string {
     .safeParse(cursor)
   if (!parsed.success) throw new Problem(400, 'INVALID_INPUT', 'cursor: is not a cursor of ours', { errors: [{ field: 'cursor', message: 'is not a cursor of ours' }] })
   return parsed.data[0]
+}
+
+export function numberOf(written: string): string {
+  const number = normalizePhoneNumber(written)
+  if (number === null) throw new ClientsViaError('INVALID_INPUT', 'from: is not a telephone number', { field: 'from' })
+  return number
 }

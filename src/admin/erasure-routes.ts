@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { ClientsViaError } from '../core/errors.ts'
 import { maskPhoneNumber } from '../tenancy/phone-numbers.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
-import { numberOf } from './call-routes.ts'
+import { numberOf } from './conventions.ts'
 import type { Resources } from './pipeline.ts'
 
 /** Forgetting a caller, everywhere, with the search afterwards that shows it. */

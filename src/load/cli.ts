@@ -19,7 +19,7 @@ const MOST_CALLS = 10_000
 
 const USAGE = `Places simulated calls against a server and reports what the callers heard.
 
-  npm run load -- --script NAME            one call of media/calls/NAME.json; repeat --script, or say "all"
+  npm run load -- --script NAME            one call of media/calls/NAME.json; repeat --script, say "all" or "booking-*"
     --wavs FOLDER                          say every WAV file of a folder instead, one call a file; only ears judge
     --calls N                              how many calls (as many as there are scripts)
     --concurrency N                        how many at once (all of them)
@@ -118,7 +118,7 @@ function verdict(report: LoadReport, maxP50: string | undefined, maxP95: string 
 
 async function namedScripts(names: readonly string[]): Promise<LoadedScript[]> {
   const known = await listScripts(SCRIPT_FOLDER)
-  const wanted = names.includes('all') ? known : names
+  const wanted = names.flatMap((name) => (name === 'all' ? known : name.endsWith('*') ? known.filter((one) => one.startsWith(name.slice(0, -1))) : [name]))
   const unknown = wanted.filter((name) => !known.includes(name))
   if (unknown.length > 0) throw new Error(`--script ${unknown.join(', ')}: not in media/calls; there are ${known.join(', ')}`)
   return Promise.all(wanted.map((name) => loadScript(SCRIPT_FOLDER, name)))
