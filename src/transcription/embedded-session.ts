@@ -1,14 +1,15 @@
 import type { AudioFrame } from '../audio/frame.ts'
 import { levelDb } from '../audio/level.ts'
 import { BoundedQueue } from '../core/bounded-queue.ts'
-import { OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
+import { digitsWanted, OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
 import type { Reading } from '../core/reading.ts'
 import { readText } from '../grammar/read-text.ts'
 import { AudioHistory } from './audio-history.ts'
+import { lineNoise } from './line-noise.ts'
 import { ANYTHING, type ListenFor } from './listener.ts'
 import type { DecodeHandle, DecodePool, DecodeResult } from './moonshine-pool.ts'
 import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './transcriber.ts'
-import { voicedFrames, wordTimes } from './word-times.ts'
+import { FRAME_MS, voicedFrames, wordTimes } from './word-times.ts'
 
 /**
  * One call's hearing. An utterance is a list of segments, each short enough to decode whole at every pause; the text of the utterance is
@@ -200,7 +201,7 @@ export class EmbeddedSession implements TranscriptionSession {
   #askFinal(segment: Segment, voicedToMs: number, wantedToMs: number): void {
     for (const asked of this.#asked) if (asked.segment === segment) asked.handle?.withdraw()
     const availableMs = Math.min(wantedToMs, this.#history.endMs)
-    // The margin that has not been spoken yet is not waited for: faint noise takes its place.
+    // The margin that has not been spoken yet is not waited for: noise takes its place.
     this.#ask(segment, {
       urgency: 'final',
       voicedToMs,
@@ -211,12 +212,14 @@ export class EmbeddedSession implements TranscriptionSession {
   }
 
   #ask(segment: Segment, stretch: Stretch): void {
-    const { urgency, tailPadMs } = stretch
+    const { urgency } = stretch
     segment.askedToMs = stretch.heardToMs
     const asked: Asked = { segment, urgency, handle: null }
     this.#asked.add(asked)
-    const samples = this.#withoutSilences(segment, stretch.sliceToMs)
     const listenFor = urgency === 'final' ? this.#listenFor(segment.utterance) : ANYTHING
+    const { samples, tailPadMs } = isNumber(listenFor.expectation)
+      ? this.#numberAudio(segment, stretch)
+      : { samples: this.#withoutSilences(segment, segment.startMs, stretch.sliceToMs), tailPadMs: stretch.tailPadMs }
     const voicedFramesMs = voicedFrames(this.#history.slice(segment.voicedFromMs, stretch.voicedToMs), segment.voicedFromMs)
     asked.handle = this.#pool.decode({ samples, tailPadMs, urgency, listenFor }, (result) => {
       this.#asked.delete(asked)
@@ -228,23 +231,32 @@ export class EmbeddedSession implements TranscriptionSession {
     return { expectation: expectation === null || expectation.kind === 'open' ? null : expectation, vocabulary: this.#vocabulary }
   }
 
+  /**
+   * Digits stand alone: no sentence around them tells the last one from a noise behind it, or the first from a breath. So the margins are
+   * measured from where the sound itself stands out, inside what the turn detector took for speech, and what has not been spoken of the
+   * last one is the line's own noise.
+   */
+  #numberAudio(segment: Segment, { voicedToMs, sliceToMs, tailPadMs }: Stretch): Readonly<{ samples: Int16Array; tailPadMs: number }> {
+    const loudMs = voicedFrames(this.#history.slice(segment.voicedFromMs, voicedToMs), segment.voicedFromMs, NUMBER_RANGE_DB)
+    const fromMs = Math.max(segment.startMs, (loudMs[0] ?? segment.startMs) - ANSWER_PRE_ROLL_MS)
+    const wantedToMs = Math.min(sliceToMs + tailPadMs, (loudMs.at(-1) ?? voicedToMs) + FRAME_MS + MARGIN_MS)
+    const toMs = Math.min(sliceToMs, wantedToMs)
+    const voice = this.#withoutSilences(segment, fromMs, toMs)
+    const line = lineNoise(voice, wantedToMs - toMs)
+    return line === null ? { samples: voice, tailPadMs: wantedToMs - toMs } : { samples: joined([voice, line]), tailPadMs: 0 }
+  }
+
   /** The segment's audio; of a long pause inside it, only what belongs to the voice on either side. */
-  #withoutSilences(segment: Segment, toMs: number): Int16Array {
+  #withoutSilences(segment: Segment, startMs: number, toMs: number): Int16Array {
     const pieces: Int16Array[] = []
-    let fromMs = segment.startMs
+    let fromMs = startMs
     for (const silence of segment.silences) {
       if (silence.toMs <= silence.fromMs || silence.toMs > toMs) continue
       pieces.push(this.#history.slice(fromMs, silence.fromMs))
-      fromMs = silence.toMs
+      fromMs = Math.max(fromMs, silence.toMs)
     }
     pieces.push(this.#history.slice(fromMs, toMs))
-    const samples = new Int16Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
-    let at = 0
-    for (const piece of pieces) {
-      samples.set(piece, at)
-      at += piece.length
-    }
-    return samples
+    return joined(pieces)
   }
 
   #take(segment: Segment, { urgency, heardToMs }: Stretch, voicedFramesMs: readonly number[], result: DecodeResult): void {
@@ -283,6 +295,8 @@ const PRE_ROLL_MS = 300
 const ANSWER_PRE_ROLL_MS = 200
 /** HEARING figures: 0.2 s behind the voice; 0.05 to 0.15 s was worse. */
 const MARGIN_MS = 200
+/** Below the loudest frame; a soft "f" or "s" that is softer still lies within the margin. */
+const NUMBER_RANGE_DB = 30
 const PARTIAL_EVERY_MS = 600
 const PARTIAL_DECODES_APART = 4
 
@@ -343,4 +357,18 @@ function readingOf({ expectation }: Utterance, heard: readonly Segment[], text: 
 
 function isAnswer({ expectation }: Utterance): boolean {
   return expectation !== null && expectation.kind !== 'open'
+}
+
+function isNumber(expectation: Expectation | null): boolean {
+  return expectation !== null && digitsWanted(expectation) !== null
+}
+
+function joined(pieces: readonly Int16Array[]): Int16Array {
+  const samples = new Int16Array(pieces.reduce((sum, piece) => sum + piece.length, 0))
+  let at = 0
+  for (const piece of pieces) {
+    samples.set(piece, at)
+    at += piece.length
+  }
+  return samples
 }

@@ -19,15 +19,16 @@ export function wordTimes(text: string, voicedFramesMs: readonly number[]): Word
   })
 }
 
-/** Start times of the 20 ms frames at most 25 dB below the loudest one; 8 kHz samples whose first is at `fromMs`. */
-export function voicedFrames(samples: Int16Array, fromMs: number): number[] {
+/** Start times of the 20 ms frames at most `rangeDb` below the loudest one; 8 kHz samples whose first is at `fromMs`. */
+export function voicedFrames(samples: Int16Array, fromMs: number, rangeDb = VOICE_RANGE_DB): number[] {
   const levels: number[] = []
   for (let at = 0; at + FRAME_SAMPLES <= samples.length; at += FRAME_SAMPLES) levels.push(levelDb(samples.subarray(at, at + FRAME_SAMPLES)))
-  const quietest = levels.reduce((loudest, level) => Math.max(loudest, level), -Infinity) - VOICE_RANGE_DB
+  const quietest = levels.reduce((loudest, level) => Math.max(loudest, level), -Infinity) - rangeDb
   return levels.flatMap((level, frame) => (level >= quietest ? [fromMs + frame * FRAME_MS] : []))
 }
 
-const FRAME_MS = 20
+/** Of the frames that `voicedFrames` tells of. */
+export const FRAME_MS = 20
 const FRAME_SAMPLES = 160
 const VOICE_RANGE_DB = 25
 
