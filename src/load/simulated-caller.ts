@@ -62,6 +62,8 @@ export type CallOptions = Readonly<{
   /** The server, like http://127.0.0.1:3000. */
   target: string
   script: LoadedScript
+  /** Whose call the carrier says it is; a server may take those of one account only. */
+  accountSid?: string
   /** Told as soon as it is known, before the first webhook. */
   onDialled?: (callSid: string) => void
 }>
@@ -73,9 +75,11 @@ export async function placeCall(options: CallOptions, signal: AbortSignal): Prom
   return call.run(signal)
 }
 
+const SOME_ACCOUNT = `AC${'0'.repeat(32)}`
+
 class SimulatedCall {
   readonly callSid = `CA${randomBytes(16).toString('hex')}`
-  readonly #accountSid = `AC${'0'.repeat(32)}`
+  readonly #accountSid: string
   readonly #options: CallOptions
   readonly #runner: ScriptRunner
   readonly #noise: Int16Array
@@ -96,6 +100,7 @@ class SimulatedCall {
 
   constructor(options: CallOptions) {
     this.#options = options
+    this.#accountSid = options.accountSid ?? SOME_ACCOUNT
     const { script } = options.script
     this.#runner = new ScriptRunner(script)
     this.#noise = toPcm(lineNoise(NOISE_LOOP_SAMPLES, CALLER_SPEECH_DB - script.line.snrDb, seedOf(script.name)))

@@ -1,7 +1,8 @@
 /**
  * `npm run bench:faults`: phones a server whose vendors fall ill before, during and after a turn, and writes down what the caller heard.
- * Options: `--only TEXT` (subjects whose name has it), `--write` (their sections of deploy/docs/faults.md). Ends with status 1 when a caller heard more
- * than 1.2 s of silence, or no answer.
+ * Options: `--only TEXT` (subjects whose short name, below, has it), `--write` (their sections of deploy/docs/faults.md), `--lanes N` (calls at once, each on a server
+ * and with a vendor of its own), `--faults A,B` and `--phases A,B` (a part of the matrix, never written). Ends with status 1 when a caller heard more than
+ * 1.2 s of silence, or no answer.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,11 +10,26 @@ import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { answering, searching } from './support/answer-faults.ts'
-import { FaultWorld, PHASES, type FaultCell, type FaultSubject } from './support/fault-calls.ts'
+import type { Fault } from '../vendors/faults.ts'
+import { FaultWorld, PHASES, type FaultCell, type FaultSubject, type Phase } from './support/fault-calls.ts'
+import { texting } from './support/carrier-faults.ts'
 import { listening, speaking, speakingByOpenAi } from './support/speech-faults.ts'
+import { keeping, sharing } from './support/store-subjects.ts'
 
-/** One line a dependency: how to start its stand-in. */
-const SUBJECTS: readonly (() => Promise<FaultSubject>)[] = [() => listening('nova-3'), () => listening('flux-general-en'), speaking, speakingByOpenAi, () => answering('responses'), () => answering('chat'), () => searching('embeddings'), () => searching('vectors')]
+/** One line a dependency: what `--only` looks at, and how to start its stand-in. */
+const SUBJECTS: Readonly<Record<string, () => Promise<FaultSubject>>> = {
+  'listening nova-3': () => listening('nova-3'),
+  'listening flux': () => listening('flux-general-en'),
+  'speaking aura': speaking,
+  'speaking openai': speakingByOpenAi,
+  'answering responses': () => answering('responses'),
+  'answering chat': () => answering('chat'),
+  'searching embeddings': () => searching('embeddings'),
+  'searching vectors': () => searching('vectors'),
+  'stores redis': sharing,
+  'stores mongodb': keeping,
+  'carrier twilio-rest': texting,
+}
 
 const LONGEST_SILENCE_MS = 1200
 /** A caller that was this late with its own frames was not measured, the machine was: the cell is tried again. */
@@ -21,32 +37,46 @@ const WORST_HARNESS_LATE_MS = 150
 const TRIES = 3
 
 const root = resolve(import.meta.dirname, '../..')
-const { values: options } = parseArgs({ options: { only: { type: 'string', default: '' }, write: { type: 'boolean', default: false } } })
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    write: { type: 'boolean', default: false },
+    lanes: { type: 'string', default: '4' },
+    faults: { type: 'string', default: '' },
+    phases: { type: 'string', default: '' },
+  },
+})
+const wanted = (list: string, one: string): boolean => list === '' || list.split(',').includes(one)
+
+type Wanted = Readonly<{ fault: Fault | null; phase: Phase }>
 
 async function cellsOf(start: () => Promise<FaultSubject>): Promise<readonly FaultCell[]> {
-  const subject = await start()
-  if (!subject.name.includes(options.only)) {
-    await subject.stop()
-    return []
-  }
-  const dataDir = mkdtempSync(join(tmpdir(), 'clientsvia-faults-'))
-  const world = await FaultWorld.start(subject, dataDir)
-  const cells: FaultCell[] = []
-  try {
-    // The first call finds everything cold: it is nobody's row.
-    await world.call(null, 'before')
-    for (const fault of [null, ...subject.faults]) {
-      for (const phase of fault === null ? (['before'] as const) : PHASES) {
+  const first = await start()
+  const faults = first.faults.filter((fault) => wanted(options.faults, fault))
+  const phases = PHASES.filter((phase) => wanted(options.phases, phase))
+  const todo: Wanted[] = [{ fault: null, phase: 'before' }, ...faults.flatMap((fault) => phases.map((phase) => ({ fault, phase })))]
+  const cells = new Map<Wanted, FaultCell>()
+  const waiting = [...todo]
+  const lane = async (subject: FaultSubject): Promise<void> => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'clientsvia-faults-'))
+    const world = await FaultWorld.start(subject, dataDir)
+    try {
+      // The first call finds everything cold: it is nobody's row.
+      await world.call(null, 'before')
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const { fault, phase } = next
         const cell = await settled(() => world.call(fault, phase))
-        cells.push(cell)
+        cells.set(next, cell)
         console.log(rowOf(cell))
       }
+    } finally {
+      await world.stop()
+      rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
     }
-  } finally {
-    await world.stop()
-    rmSync(dataDir, { recursive: true, force: true })
   }
-  return cells
+  const others = Array.from({ length: Math.max(1, Math.min(Number(options.lanes), todo.length)) - 1 }, async () => lane(await start()))
+  await Promise.all([lane(first), ...others])
+  return todo.map((one) => cells.get(one) as FaultCell)
 }
 
 /** The first try on which neither the machine was in the way nor the bar was missed; else the best one. */
@@ -65,7 +95,7 @@ function isGood(cell: FaultCell): boolean {
 
 function rowOf(cell: FaultCell): string {
   const figures = [cell.gapMs, cell.silenceMs].map((ms) => (ms === null ? '-' : String(Math.round(ms))))
-  const notes = [...(cell.replaced > 0 ? [`replaced ×${cell.replaced}`] : []), ...(cell.stalled ? ['"One moment" first'] : []), ...(cell.greeted ? [] : ['no greeting']), ...cell.problems, ...(isGood(cell) ? [] : ['**missed**'])]
+  const notes = [...(cell.replaced > 0 ? [`replaced ×${cell.replaced}`] : []), ...(cell.stalled ? ['"One moment" first'] : []), ...(cell.greeted ? [] : ['no greeting']), ...cell.remarks, ...cell.problems, ...(isGood(cell) ? [] : ['**missed**'])]
   return `| ${[cell.fault ?? 'none', cell.phase, ...figures, cell.understood, cell.heard, notes.join(', ')].join(' | ')} |`
 }
 
@@ -103,10 +133,11 @@ function write(sections: readonly string[]): void {
 }
 
 const all: FaultCell[] = []
-for (const start of SUBJECTS) {
+for (const [name, start] of Object.entries(SUBJECTS)) {
+  if (!name.includes(options.only)) continue
   const cells = await cellsOf(start)
   all.push(...cells)
-  if (options.write && cells.length > 0) write([sectionOf(cells)])
+  if (options.write && cells.length > 0 && options.faults === '' && options.phases === '') write([sectionOf(cells)])
 }
 const bad = all.filter((cell) => !isGood(cell))
 console.log(`${all.length} calls, ${bad.length} missed`)

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { ACCOUNT } from './twilio-account.ts'
-import { VendorServer, noise, type Fault, type VendorRequest } from './faults.ts'
+import { VendorServer, clock, faultyPieces, noise, type Fault, type VendorRequest } from './faults.ts'
 
 /** Twilio's public REST protocol as far as it is used here: messages, calls, recordings, under basic authentication. */
 export { ACCOUNT }
@@ -15,6 +15,8 @@ export class TwilioStandIn {
   readonly messages: SentMessage[]
   /** Calls it knows of; `begin` adds one. */
   readonly calls: Map<string, Call>
+  /** What a slow one adds. */
+  slowMs = 300
   /** Numbers it holds a STOP of. */
   readonly optedOut: Set<string>
   readonly #throttle: { left: number; seconds: number }
@@ -30,13 +32,15 @@ export class TwilioStandIn {
   static async start(): Promise<TwilioStandIn> {
     const state: State = { messages: [], calls: new Map(), optedOut: new Set(), throttle: { left: 0, seconds: 0 }, loseAnswers: { on: false } }
     let fault: () => Fault | null = () => null
+    let slowMs: () => number = () => 0
     const vendor = await VendorServer.start({
-      http: (request, response, signal) => answer(state, request, response, fault(), signal),
+      http: (request, response, signal) => answer(state, request, response, fault, slowMs(), signal),
       errorBody: (status) => ({ code: status === 401 ? 20003 : status === 429 ? 20429 : 20500, message: `stand-in says ${status}`, status }),
     })
     fault = () => vendor.fault
     const standIn = new TwilioStandIn(vendor, state)
     standIn.#lose = state.loseAnswers
+    slowMs = () => standIn.slowMs
     return standIn
   }
 
@@ -73,15 +77,26 @@ type State = Readonly<{
   loseAnswers: { on: boolean }
 }>
 
-async function answer(state: State, request: VendorRequest, response: ServerResponse, fault: Fault | null, signal: AbortSignal): Promise<void> {
+async function answer(state: State, request: VendorRequest, response: ServerResponse, faultNow: () => Fault | null, slowMs: number, signal: AbortSignal): Promise<void> {
+  const fault = faultNow()
   const reply = (status: number, body: object, headers: Record<string, string> = {}): void => {
     if (state.loseAnswers.on) return void response.socket?.resetAndDestroy()
-    const text = fault === 'garbage' ? noise(200) : JSON.stringify(body)
-    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(text)
+    response.writeHead(status, { 'content-type': 'application/json', ...headers })
+    if (fault === 'stall' || fault === 'dribble') return void inPieces(JSON.stringify(body))
+    response.end(fault === 'garbage' ? noise(200) : JSON.stringify(body))
+  }
+  /** What was asked for is done, and the answer never comes whole. */
+  const inPieces = async (text: string): Promise<void> => {
+    try {
+      for await (const piece of faultyPieces([text.slice(0, 1), text.slice(1)], { firstAfterMs: 0, eachAfterMs: 0 }, faultNow, () => '', signal)) response.write(piece)
+      response.end()
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
   }
   const problem = (status: number, code: number, message: string): void => reply(status, { code, message, status, more_info: `https://www.twilio.com/docs/errors/${code}` })
 
-  if (fault === 'slow') await new Promise((resolve) => setTimeout(resolve, 300))
+  if (fault === 'slow') await clock.sleep(slowMs)
   if (signal.aborted) return
   if (state.throttle.left > 0) {
     state.throttle.left -= 1

@@ -4,9 +4,14 @@ import { PineconeStandIn } from '../../vendors/pinecone.ts'
 import type { FaultSubject } from './fault-calls.ts'
 import { seedGenerated } from './generated-company.ts'
 
-/** A stream that is still flowing while its first sentence is heard. */
+/** A stream that is still flowing while its first sentence is heard: the fault falls into the second one. */
 const FIRST_TOKEN_MS = 250
-const TOKEN_MS = 20
+const TOKEN_MS = 60
+/** The model words an answer from all that was found, the week's hours too; which of it the caller hears before hanging up is its own affair. */
+const QUESTIONS = [
+  { wav: 'faq-hours.wav', answer: /saturday|monday through friday/i },
+  { wav: 'back-channel-question.wav', answer: /plan/i },
+] as const
 /** What comes along still speaks and listens. */
 const OWN_EARS = { STT_ENGINE: 'embedded', TTS_ENGINE: 'embedded', DEMO_COMPANIES: 'false' } as const
 
@@ -21,6 +26,7 @@ export async function answering(api: 'responses' | 'chat'): Promise<FaultSubject
     faults: FAULTS,
     environment: { ...OWN_EARS, LLM_ENGINE: 'openai', EMBEDDINGS_ENGINE: 'embedded', OPENAI_BASE_URL: vendor.baseUrl, OPENAI_API: api },
     during: 'agent-speaks',
+    questions: QUESTIONS,
     seed: seedGenerated,
     fail: (fault) => vendor.fail(fault),
     fresh: (platform) => {

@@ -34,6 +34,14 @@ export type FaultSubject = Readonly<{
   fail: (fault: Fault | null) => Promise<void>
   /** Before every call, when it is well again: nothing of the last call is remembered. */
   fresh: (platform: Platform) => Promise<void> | void
+  /** What the call left behind, still with the fault: one remark each for the report. */
+  left?: (callSid: string) => Promise<readonly string[]>
+  /** After the call, when it is well again: what was kept meanwhile has found its way. */
+  healed?: (platform: Platform) => Promise<void>
+  /** The carrier's account, where webhooks are signed. */
+  account?: Readonly<{ accountSid: string; authToken: string }>
+  /** Both questions are asked whatever the phase, and the caller hangs up when the last was answered. */
+  asksBoth?: boolean
   stop: () => Promise<void>
 }>
 
@@ -57,6 +65,8 @@ export type FaultCell = Readonly<{
   /** With phase `after`: the turn before the fault. */
   earlier: Readonly<{ gapMs: number | null; understood: string; heard: string }> | null
   greeted: boolean
+  /** What else became of it. */
+  remarks: readonly string[]
   /** Broken rules of the carrier, and calls that did not come to their own end. */
   problems: readonly string[]
   /** The machine was too slow for the caller's own schedule: not a figure. */
@@ -114,14 +124,17 @@ export class FaultWorld {
     await subject.fresh(this.#platform)
     if (phase === 'before') await subject.fail(fault)
     const replacedBefore = await this.#replaced()
-    const transport = new WatchedTransport(new SocketTransport(clock, null))
+    const transport = new WatchedTransport(new SocketTransport(clock, subject.account?.authToken ?? null))
     const script = await scriptOf(subject, phase)
     const signal = new AbortController().signal
     if (phase === 'during') void transport.moment(subject.during === 'caller-speaks' ? 'question' : 'answer', subject.during === 'caller-speaks' ? INTO_SPEECH_MS : INTO_ANSWER_MS).then(() => subject.fail(fault))
     if (phase === 'after') void transport.moment('answer', INTO_ANSWER_MS).then(() => subject.fail(fault))
-    const evidence = await placeCall({ clock, transport, target: this.#target, script }, signal)
-    const judged = await judge({ clock, target: this.#target }, evidence, signal)
+    const evidence = await placeCall({ clock, transport, target: this.#target, script, ...(subject.account === undefined ? {} : { accountSid: subject.account.accountSid }) }, signal)
+    const remarks = (await subject.left?.(evidence.callSid)) ?? []
     await subject.fail(null)
+    await subject.healed?.(this.#platform)
+    const judged = await judge({ clock, target: this.#target }, evidence, signal)
+    const isKept = (judged.records?.call.endedAt ?? null) !== null
     const step = judged.measures.steps[phase === 'after' ? 1 : 0]
     const turns = judged.records?.turns.filter(({ input }) => input !== 'answered' && input !== 'silence') ?? []
     const turn = turns.at(phase === 'after' ? 1 : 0)
@@ -141,7 +154,8 @@ export class FaultWorld {
       earlier: phase === 'after' ? { gapMs: judged.measures.steps[0]?.gapMs ?? null, understood: turns[0]?.heard ?? '', heard: turns[0]?.delivered ?? '' } : null,
       greeted: judged.measures.greetingMs !== null && judged.measures.greetingMs <= 1200,
       // A call that was refused has no greeting, but something was said instead.
-      problems: [...evidence.problems, ...(judged.measures.greetingMs === null ? evidence.verbs.map((verb) => JSON.stringify(verb)) : [])],
+      remarks,
+      problems: [...evidence.problems, ...(isKept ? [] : ['its record was lost']), ...(judged.measures.greetingMs === null ? evidence.verbs.map((verb) => JSON.stringify(verb)) : [])],
       harnessLateMs: evidence.worstLateMs,
     }
   }
@@ -157,11 +171,12 @@ export class FaultWorld {
   }
 }
 
-async function scriptOf({ questions }: FaultSubject, phase: Phase): Promise<LoadedScript> {
+async function scriptOf({ questions, asksBoth }: FaultSubject, phase: Phase): Promise<LoadedScript> {
   const [first, second] = questions ?? [HOURS, PLAN]
   const say = (wav: string, quietMs: number): unknown => ({ do: 'say', wav, text: wav, voice: 'ellen', when: { after: 'agent-finished', quietMs } })
-  const asks = phase === 'after' ? [say(first.wav, 400), say(second.wav, 600)] : [say(first.wav, 400)]
-  const steps = [...asks, { do: 'hang-up', when: { after: 'agent-speaks', forMs: HEARD_ENOUGH_MS } }]
+  const asks = phase === 'after' || asksBoth === true ? [say(first.wav, 400), say(second.wav, 600)] : [say(first.wav, 400)]
+  const enough = asksBoth === true ? { after: 'agent-finished', quietMs: 400 } : { after: 'agent-speaks', forMs: HEARD_ENOUGH_MS }
+  const steps = [...asks, { do: 'hang-up', when: enough }]
   const script = parseCallScript({ name: `fault-${phase}`, description: 'One or two plain questions.', to: NUMBER, steps }, 'faults')
   const clips = new Map(await Promise.all([first.wav, second.wav].map(async (wav) => [wav, await readClip(join(RECORDINGS, wav))] as const)))
   return { script, clips }
