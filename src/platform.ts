@@ -22,6 +22,7 @@ import { Scope } from './core/scope.ts'
 import type { SpeakableText } from './core/speakable-text.ts'
 import { LOOP_LAG_LIMIT_MS, LoadMonitor } from './observability/load-monitor.ts'
 import { createMetrics } from './observability/metrics.ts'
+import { vendorHealth } from './observability/vendor-health.ts'
 import { liveFacts } from './events/live-facts.ts'
 import { createNotificationPlane } from './notification-plane.ts'
 import { EventBus } from './observability/event-bus.ts'
@@ -122,6 +123,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     onFailure: (companyId, error) => logger.warn({ companyId, error: String(error) }, 'spending not read'),
   })
   const breakers = new Breakers(clock, store.shared?.breakers ?? null)
+  readiness.part('vendors', () => vendorHealth(breakers.states))
+  metrics.watchParts(() => readiness.report().parts)
   const answers = createAnswerEngines({
     config, clock, logger, metrics, store, breakers, embedder, cacheDir,
     spentTodayCents: (companyId) => spend.spentToday(companyId, scope.signal),

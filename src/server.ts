@@ -3,6 +3,7 @@ import type { Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
 import { Scope } from './core/scope.ts'
 import type { CallRecord, TurnRecord } from './call/call-record.ts'
+import type { PartHealth } from './observability/vendor-health.ts'
 
 /** Slow or stuck clients are let go after this; media sockets are not requests and live as long as their call. */
 const REQUEST_TIMEOUT_MS = 10_000
@@ -18,16 +19,18 @@ export interface ServerLogger {
   error(facts: Readonly<Record<string, unknown>>, message: string): void
 }
 
+type PartCheck = Omit<PartHealth, 'degraded'> & Readonly<{ degraded?: boolean }>
+
 /** What /readyz tells: the parts that must work before a call may come. */
 export class Readiness {
   #state: 'starting' | 'ready' | 'draining' = 'starting'
-  readonly #parts = new Map<string, () => Readonly<{ ok: boolean; detail: string }>>()
+  readonly #parts = new Map<string, () => PartCheck>()
 
   get state(): 'starting' | 'ready' | 'draining' {
     return this.#state
   }
 
-  part(name: string, check: () => Readonly<{ ok: boolean; detail: string }>): void {
+  part(name: string, check: () => PartCheck): void {
     this.#parts.set(name, check)
   }
 
@@ -39,9 +42,11 @@ export class Readiness {
     this.#state = 'draining'
   }
 
-  report(): Readonly<{ ok: boolean; state: string; parts: Readonly<Record<string, Readonly<{ ok: boolean; detail: string }>>> }> {
-    const parts = Object.fromEntries([...this.#parts].map(([name, check]) => [name, check()]))
-    return { ok: this.#state === 'ready' && Object.values(parts).every((part) => part.ok), state: this.#state, parts }
+  /** Degraded: some part is away and something else does its work. That is no reason to send calls elsewhere. */
+  report(): Readonly<{ ok: boolean; degraded: boolean; state: string; parts: Readonly<Record<string, PartHealth>> }> {
+    const parts = Object.fromEntries([...this.#parts].map(([name, check]) => [name, { degraded: false, ...check() }]))
+    const all = Object.values(parts)
+    return { ok: this.#state === 'ready' && all.every((part) => part.ok), degraded: all.some((part) => part.degraded), state: this.#state, parts }
   }
 }
 

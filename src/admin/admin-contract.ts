@@ -6,6 +6,7 @@ import type { RecordingStore } from '../call/recording.ts'
 import type { UsageRates } from '../call/spend.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import type { EventBus } from '../observability/event-bus.ts'
+import type { PartHealth } from '../observability/vendor-health.ts'
 import type { CompanyContextSource } from '../response/company-context.ts'
 import type { Responder } from '../response/responder.ts'
 import { PLATFORM } from '../security/roles.ts'
@@ -45,7 +46,7 @@ export type AdminPorts = Readonly<{
   sealKey: Uint8Array
 }>
 
-export type HealthReport = Readonly<{ ok: boolean; state: string; parts: Readonly<Record<string, Readonly<{ ok: boolean; detail: string }>>> }>
+export type HealthReport = Readonly<{ ok: boolean; degraded: boolean; state: string; parts: Readonly<Record<string, PartHealth>> }>
 
 /** A place where a caller's data may be. */
 export interface PersonalStore {

@@ -168,7 +168,7 @@ function whatRuns(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): voi
 
   route(api, deps, {
     method: 'GET', path: '/health', permission: 'diagnostics:admin', audit: null, tag: 'Server', summary: 'What works and what does not',
-    replies: { 200: z.object({ ok: z.boolean(), state: z.string(), parts: z.record(z.string(), z.object({ ok: z.boolean(), detail: z.string() })) }) },
+    replies: { 200: z.object({ ok: z.boolean(), degraded: z.boolean(), state: z.string(), parts: z.record(z.string(), z.object({ ok: z.boolean(), degraded: z.boolean(), detail: z.string() })) }) },
     handler: async () => ({ status: 200, body: ports.health() }),
   })
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { PartHealth } from './vendor-health.ts'
 import type { StageName, StageOutcome, TurnLatency } from '../core/latency-budget.ts'
 
 /** What of a turn is counted. Labels are from closed lists: no call, no caller, no company. */
@@ -25,6 +26,8 @@ export type Metrics = Readonly<{
   greetingHeard(afterMs: number): void
   /** Read when the metrics are: jobs waiting for a recogniser. */
   watchTranscriptionQueue(size: () => number): void
+  /** Read when the metrics are: parts of the server as /readyz tells of them. */
+  watchParts(parts: () => Readonly<Record<string, PartHealth>>): void
   /** Frames an overfull queue gave up, by the queue's name. */
   framesDropped(queue: string, count: number): void
   /** One request to a language model, as it ends; `cents` null where no price is known. */
@@ -123,6 +126,17 @@ export function createMetrics(options: Readonly<{ process: boolean }>): Metrics 
         registers,
         collect() {
           this.set(size())
+        },
+      })
+    },
+    watchParts(parts) {
+      new Gauge({
+        name: 'clientsvia_part_health',
+        help: 'Parts of the server: 2 well, 1 degraded (something else does its work), 0 not fit for calls',
+        labelNames: ['part'],
+        registers,
+        collect() {
+          for (const [part, { ok, degraded }] of Object.entries(parts())) this.set({ part }, ok ? (degraded ? 1 : 2) : 0)
         },
       })
     },

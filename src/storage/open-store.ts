@@ -45,7 +45,7 @@ export type Stores = EmbeddedRepositories &
     /** Other machines' saves may have been missed while Redis was away. */
     onGap: (listener: () => void) => void
     /** For /readyz. A part that is away leaves the server in use: calls go on without it. */
-    parts: readonly Readonly<{ name: string; check: () => Readonly<{ ok: boolean; detail: string }> }>[]
+    parts: readonly Readonly<{ name: string; check: () => Readonly<{ ok: boolean; degraded: boolean; detail: string }> }>[]
     /** What goes on until the signal: leases, and the journal's way to the database. */
     start: (signal: AbortSignal) => void
     close: () => Promise<void>
@@ -244,8 +244,8 @@ async function mediaTokenKeys({ admin, dataDir }: OpenStoreOptions['config'], si
   return [first, ...others]
 }
 
-function degradable(isUp: boolean, detail: string, without: string): Readonly<{ ok: boolean; detail: string }> {
-  return { ok: true, detail: isUp ? detail : `degraded: ${detail}; ${without}` }
+function degradable(isUp: boolean, detail: string, without: string): Readonly<{ ok: boolean; degraded: boolean; detail: string }> {
+  return { ok: true, degraded: !isUp, detail: isUp ? detail : `degraded: ${detail}; ${without}` }
 }
 
 /** The same problem is said once in a while. */

@@ -86,7 +86,7 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
     stores,
     secrets,
     settings: [{ name: 'PORT', value: '3000', source: 'default' }],
-    health: () => ({ ok: true, state: 'ready', parts: { store: { ok: true, detail: 'answers' } } }),
+    health: () => ({ ok: true, degraded: false, state: 'ready', parts: { store: { ok: true, degraded: false, detail: 'answers' } } }),
     rates: { callMinuteCents: 0.85, modelTokenCents: null },
     sealKey: new Uint8Array(32).fill(3),
   }

@@ -114,7 +114,7 @@ async function serve(folder: string): Promise<void> {
     stores: [],
     secrets: null,
     settings: [],
-    health: () => ({ ok: true, state: 'ready', parts: {} }),
+    health: () => ({ ok: true, degraded: false, state: 'ready', parts: {} }),
     rates: { callMinuteCents: null, modelTokenCents: null },
     sealKey: new Uint8Array(32),
   }

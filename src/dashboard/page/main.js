@@ -51,7 +51,7 @@ async function start() {
     const { page, callSid } = routeOf(location.hash)
     for (const link of links) link.className = link.hash === `#/${page === 'call' ? 'calls' : page}` ? 'on' : ''
     const may = (permission) => api.user.permissions.includes(permission)
-    replace(main, VIEWS[page]({ api, companyId, callSid, signal: leave.signal, mayWrite: may('config:write'), mayHangUp: may('calls:write') }))
+    replace(main, VIEWS[page]({ api, companyId, callSid, signal: leave.signal, mayWrite: may('config:write'), mayHangUp: may('calls:write'), maySeeHealth: may('diagnostics:admin') }))
     scrollTo(0, 0)
   }
   replace(

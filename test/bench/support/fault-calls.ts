@@ -83,7 +83,7 @@ const INTO_SPEECH_MS = 600
 const INTO_ANSWER_MS = 300
 const LOUD_DB = -40
 /** The answers say what matters in their first sentence; a call with a stall line before it ends in the middle of the second. */
-const HEARD_ENOUGH_MS = 4000
+const HEARD_ENOUGH_MS = 4800
 /** The server takes calls again once its loop has been in time for five seconds. */
 const RELIEF_MS = 6000
 const MOST_TRIES = 8

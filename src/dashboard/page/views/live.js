@@ -1,15 +1,18 @@
 import { actionButton, empty, h, replace } from '../dom.js'
 import { EventReader } from '../events.js'
 import { ms, timeOf } from '../format.js'
+import { awayParts } from '../health.js'
 
 const RECONNECT_MS = 2000
 const KEPT_EVENTS = 60
+const HEALTH_EVERY_MS = 15_000
 
 /** Calls as they happen. `signal` ends it when another page is opened. */
-export function liveView({ api, companyId, signal, mayHangUp }) {
+export function liveView({ api, companyId, signal, mayHangUp, maySeeHealth }) {
   const calls = h('section', { class: 'cards' })
   const log = h('ol', { class: 'log' })
   const state = h('span', { class: 'state' }, 'connecting')
+  const health = h('ul', { class: 'away', role: 'status' })
   const live = new Map()
 
   const show = () => {
@@ -56,9 +59,17 @@ export function liveView({ api, companyId, signal, mayHangUp }) {
       await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS))
     }
   }
+  const watchHealth = async () => {
+    while (!signal.aborted) {
+      const report = await api.get('/health').catch(() => null)
+      if (report !== null) replace(health, awayParts(report).map(({ part, detail }) => h('li', {}, h('strong', {}, part), ' ', detail)))
+      await new Promise((resolve) => setTimeout(resolve, HEALTH_EVERY_MS))
+    }
+  }
   show()
+  if (maySeeHealth) void watchHealth()
   follow().catch((error) => replace(state, error.message))
-  return h('div', {}, h('h1', {}, 'Live calls ', state), calls, h('h2', {}, 'What just happened'), log)
+  return h('div', {}, h('h1', {}, 'Live calls ', state), health, calls, h('h2', {}, 'What just happened'), log)
 }
 
 function lineOf(kind, event) {
