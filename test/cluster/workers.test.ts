@@ -48,8 +48,9 @@ t.test('two worker processes on one port', { timeout: 180_000 }, async (t) => {
     t.equal(evidence.verbs.filter((verb) => verb.verb === 'connect-stream').length, 2, 'the carrier brought the call back')
     t.not(evidence.end, 'failed')
     const records = await fetchServerCall(clock, server.url, evidence.callSid, never)
-    const resumed = records?.turns.filter((turn) => turn.delivered.includes('cut off')) ?? []
-    t.equal(resumed.length, 1, `said once that the call was cut off: ${JSON.stringify(records?.turns.map((turn) => turn.delivered))}`)
+    // How much of it is heard is the caller's doing: on a slow machine the kill comes so late that they are speaking by then.
+    const resumed = records?.turns.filter((turn) => turn.said.includes('cut off')) ?? []
+    t.equal(resumed.length, 1, `said once that the call was cut off: ${JSON.stringify(records?.turns.map(({ said, delivered }) => ({ said, delivered })))}`)
     // The call's clock begins with its first stream, a few milliseconds after the webhook was answered.
     const killedMs = killedAt - dialledAt - evidence.answeredInMs
     const backMs = evidence.arrivals.find(({ atMs }) => atMs > killedMs + 100)?.atMs ?? Infinity
