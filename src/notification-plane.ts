@@ -135,7 +135,9 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
 function queueOf({ config, logger }: NotificationPlaneDeps): DispatchQueue {
   const { cache } = config.stores
   if (cache.kind === 'memory') return new EmbeddedQueue()
-  // Only processes that share an outbox may share its work: it is a file on this machine.
-  const outbox = createHash('sha256').update(JSON.stringify([hostname(), resolve(config.dataDir)])).digest('base64url').slice(0, 16)
+  // Only processes that share an outbox may share its work: one database, or one file on this machine.
+  const { store } = config.stores
+  const shared = store.kind === 'mongodb' ? ['mongodb', store.database] : [hostname(), resolve(config.dataDir)]
+  const outbox = createHash('sha256').update(JSON.stringify(shared)).digest('base64url').slice(0, 16)
   return new BullMqQueue({ url: cache.url.reveal(), prefix: `clientsvia:outbox:${outbox}`, onProblem: (error) => logger.warn({ error: String(error) }, 'the shared queue does not answer: this process works for itself') })
 }

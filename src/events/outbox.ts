@@ -17,6 +17,9 @@ export type Work = Readonly<z.infer<typeof workSchema>>
 export const OUTBOX_STATES = ['waiting', 'claimed', 'sending', 'done', 'failed', 'unknown', 'dropped'] as const
 export type OutboxState = (typeof OUTBOX_STATES)[number]
 
+/** What an item says whose worker was lost while it was 'sending'. */
+export const LOST_WORKER = 'the server stopped while the provider was being asked'
+
 export const outboxItemSchema = z.strictObject({
   /** UUID version 7. */
   id: z.uuid(),
@@ -44,6 +47,13 @@ export const outboxItemSchema = z.strictObject({
 })
 export type OutboxItem = Readonly<z.infer<typeof outboxItemSchema>>
 export type NewOutboxItem = Pick<OutboxItem, 'id' | 'work' | 'subject' | 'dedupeKey' | 'dueAt' | 'expiresAt'>
+
+const DELIVERY_ORDER = { none: 0, queued: 1, sent: 2, delivered: 3, undelivered: 3 } as const
+
+/** A carrier's reports may come in any order; what is known only moves forward. */
+export function isDeliveryNews(known: OutboxItem['delivery'], reported: OutboxItem['delivery']): boolean {
+  return DELIVERY_ORDER[reported] > DELIVERY_ORDER[known]
+}
 
 /** Held by one worker; whoever comes with another token is too late. */
 export type Lease = Readonly<{ item: OutboxItem; token: string }>

@@ -1,6 +1,8 @@
 import { ClientsViaError } from '../core/errors.ts'
 import { newEvent } from '../events/event.ts'
 import {
+  LOST_WORKER,
+  isDeliveryNews,
   outboxItemSchema,
   type Lease,
   type NewOutboxItem,
@@ -17,8 +19,6 @@ import { addItems, appendEvents, dropMessages } from './embedded-event-log.ts'
 const COLUMNS = `company_id, item_id, subject, dedupe_key, state, attempts, due_at, expires_at, reason, provider_id, delivery, created_at, updated_at, work`
 /** Leases that run out are closed this many at a time: each is a row and an event. */
 const MAX_CLOSED_AT_ONCE = 200
-const DELIVERY_ORDER = { none: 0, queued: 1, sent: 2, delivered: 3, undelivered: 3 } as const
-const LOST_WORKER = 'the server stopped while the provider was being asked'
 
 export class EmbeddedOutboxRepository implements Outbox {
   readonly #database: EmbeddedDatabase
@@ -108,7 +108,7 @@ export class EmbeddedOutboxRepository implements Outbox {
       if (stored === null || stored.work.kind !== 'message') return null
       if (stored.providerId !== null && stored.providerId !== report.providerId) return null
       const provesTaken = stored.state === 'unknown' || stored.state === 'sending'
-      const isNews = DELIVERY_ORDER[report.delivery] > DELIVERY_ORDER[stored.delivery]
+      const isNews = isDeliveryNews(stored.delivery, report.delivery)
       if (!provesTaken && !(stored.state === 'done' && isNews)) return null
       return this.#one(
         `UPDATE outbox SET state = 'done', delivery = ?3, provider_id = ?4, reason = ?5, lease_token = NULL, lease_until = NULL, updated_at = ?6

@@ -124,11 +124,13 @@ export class MongoAppointmentRepository implements AppointmentRepository {
       checkSame('appointment.companyId', companyId, checked.companyId)
       if (takesTime(stored.status)) await this.#calendar.doubt(companyId, stored, signal)
       if (takesTime(checked.status)) await this.#calendar.claim(companyId, checked, terms, signal)
+      // What was not told of it yet is told first.
+      const untold = [...untoldOf(record), ...checkedEvents]
       const isWritten = await this.#appointments.change<boolean>(
         record._id,
         (before) => {
           if (before === null || before['revision'] !== record['revision']) return { record: null, answer: false }
-          return { record: fieldsOf(checked, [...untoldOf(before), ...checkedEvents]), answer: true }
+          return { record: fieldsOf(checked, untold), answer: true }
         },
         signal,
       )
@@ -139,7 +141,7 @@ export class MongoAppointmentRepository implements AppointmentRepository {
       }
       if (takesTime(checked.status)) await this.#calendar.settle(companyId, checked, stored, signal)
       else await this.#calendar.release(companyId, stored, stored.version, signal)
-      await this.#tell(companyId, checked.id, checkedEvents, signal)
+      await this.#tell(companyId, checked.id, untold, signal)
       return checked
     }
     return this.#turns.take(`${companyId} ${appointment.id}`, work, signal)

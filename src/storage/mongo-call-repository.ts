@@ -4,7 +4,7 @@ import { ClientsViaError } from '../core/errors.ts'
 import { callRecordSchema, gapSchema, turnRecordSchema } from './embedded-call-documents.ts'
 import { checkDocument, checkLimit, checkSame, type RepositoryTools } from './embedded-documents.ts'
 import { idOf, type MongoDatabase, type MongoRecords, type Stored } from './mongo-database.ts'
-import { readRecord, readRecords } from './mongo-documents.ts'
+import { parsedRecord, readRecord, readRecords } from './mongo-documents.ts'
 
 /** A call of half an hour has some two hundred. */
 const MAX_TURNS = 5000
@@ -77,7 +77,7 @@ export class MongoCallRepository implements CallRepository {
 
   async turns(companyId: string, callSid: string, signal?: AbortSignal): Promise<readonly TurnRecord[]> {
     const records = await this.#turns.find({ companyId, callSid }, { sort: { turn: 1 }, limit: MAX_TURNS }, signal)
-    return readRecords(turnRecordSchema, records.map(withParsedDocument), 'turn', this.#tools.report)
+    return readRecords(turnRecordSchema, records.map(parsedRecord), 'turn', this.#tools.report)
   }
 
   async saveGap(companyId: string, gap: Gap, signal?: AbortSignal): Promise<void> {
@@ -129,12 +129,4 @@ function fieldsOf(call: CallRecord): Readonly<Record<string, unknown>> {
 
 function gapFields(gap: Gap): Readonly<Record<string, unknown>> {
   return { companyId: gap.companyId, gapId: gap.id, callSid: gap.callSid, solved: gap.solvedByEntryId !== null, document: gap }
-}
-
-function withParsedDocument(record: Stored): Stored {
-  try {
-    return { _id: record._id, document: JSON.parse(String(record['json'])) }
-  } catch {
-    return { _id: record._id, document: null }
-  }
 }

@@ -97,6 +97,10 @@ export class MongoRecords {
     this.#turns = turns
   }
 
+  get name(): string {
+    return this.#records.collectionName
+  }
+
   get(id: string, signal?: AbortSignal): Promise<Stored | null> {
     return guarded(() => this.#records.findOne({ _id: id }, { maxTimeMS: OPERATION_MS }), signal)
   }
@@ -182,7 +186,7 @@ export class MongoRecords {
   }
 
   #turnOf(id: string): string {
-    return `${this.#records.collectionName} ${id}`
+    return `${this.name} ${id}`
   }
 }
 

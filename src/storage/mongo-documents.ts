@@ -26,6 +26,15 @@ export function readRecords<S extends z.ZodType>(schema: S, records: readonly St
   return documents
 }
 
+/** For records that keep their document as text, `json`: its keys are free, and not every server takes every key. */
+export function parsedRecord(record: Stored): Stored {
+  try {
+    return { _id: record._id, document: JSON.parse(String(record['json'])) }
+  } catch {
+    return { _id: record._id, document: null }
+  }
+}
+
 /** A field of a document that may not fit its schema any more: an unreadable document must not keep an admin from saving a good one over it. */
 export function looseField(record: Stored | null, field: string): string | null {
   const document: unknown = record?.['document']

@@ -43,6 +43,39 @@ const COLLECTIONS: Readonly<Record<string, readonly Index[]>> = {
     /** The few whose events were not passed on, over all companies. */
     { fields: { hasUntold: 1 } },
   ],
+  /** Several events that are one change, until they are in the log. */
+  event_batches: [{ fields: { hasSequels: 1 } }],
+  events: [
+    { fields: { companyId: 1, seq: 1 }, unique: true },
+    { fields: { companyId: 1, eventId: 1 }, unique: true },
+    { fields: { companyId: 1, subject: 1, seq: 1 } },
+    { fields: { companyId: 1, callSid: 1, seq: 1 } },
+    { fields: { companyId: 1, at: 1 } },
+    { fields: { hasSequels: 1 } },
+  ],
+  outbox: [
+    { fields: { companyId: 1, dedupeKey: 1 }, unique: true },
+    { fields: { companyId: 1, kind: 1, order: -1 } },
+    { fields: { companyId: 1, recipient: 1, order: -1 } },
+    { fields: { companyId: 1, subject: 1, order: 1 } },
+    { fields: { companyId: 1, channel: 1, begunAt: 1 } },
+    { fields: { companyId: 1, updatedAt: 1 } },
+    /** Workers look for what is due and for leases that ran out, whosever they are. */
+    { fields: { state: 1, dueAt: 1, order: 1 } },
+    { fields: { state: 1, leaseUntil: 1 } },
+    { fields: { hasSequels: 1 } },
+  ],
+  outbox_claims: [{ fields: { companyId: 1, itemId: 1 } }],
+  leads: [
+    { fields: { companyId: 1, idempotencyKey: 1 }, unique: true },
+    { fields: { companyId: 1, createdAt: -1, leadId: -1 } },
+    { fields: { companyId: 1, phoneNumberE164: 1, createdAt: -1 } },
+    { fields: { companyId: 1, callSid: 1 } },
+    { fields: { companyId: 1, updatedAt: 1 } },
+    { fields: { hasSequels: 1 } },
+  ],
+  contacts: [{ fields: { companyId: 1, contactHash: 1 }, unique: true }, { fields: { hasSequels: 1 } }],
+  message_templates: [{ fields: { companyId: 1, kind: 1, channel: 1 }, unique: true }],
   appointment_days: [{ fields: { companyId: 1, resourceId: 1, day: 1 }, unique: true }],
   users: [{ fields: { companyId: 1, userId: 1 }, unique: true }, { fields: { companyId: 1, isOwner: 1 } }],
   /** `_id` is the address: a login names nothing else. Not sharded. */
@@ -66,7 +99,7 @@ const COLLECTIONS: Readonly<Record<string, readonly Index[]>> = {
 }
 
 /** Counts up whenever the list above changes: a server that is newer than its database says so at start. */
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 const SCHEMA_ID = 'schema'
 /** A server that speaks the protocol may lack TTL indexes (FerretDB 1). */
 const NOT_IMPLEMENTED = 238
@@ -101,7 +134,10 @@ export async function checkMongoSchema(database: MongoDatabase, signal?: AbortSi
 }
 
 /** Collections that hold something of a company, for when it is deleted. Users, audit and sessions are the platform's to keep. */
-export const COMPANY_COLLECTIONS = ['agent_drafts', 'agent_versions', 'knowledge_entries', 'turns', 'gaps', 'calls', 'appointments', 'appointment_days', 'phone_numbers'] as const
+export const COMPANY_COLLECTIONS = [
+  'agent_drafts', 'agent_versions', 'knowledge_entries', 'turns', 'gaps', 'calls', 'appointments', 'appointment_days', 'phone_numbers',
+  'event_batches', 'leads', 'outbox', 'outbox_claims', 'contacts', 'events', 'message_templates',
+] as const
 
 function isNotImplemented(error: unknown): boolean {
   return error instanceof ClientsViaError && error.cause instanceof MongoServerError && error.cause.code === NOT_IMPLEMENTED

@@ -9,7 +9,6 @@ import type { SecurityStore } from '../security/repositories.ts'
 import { readOrCreateSecret } from '../security/secret-file.ts'
 import { deriveKey } from '../security/secrets.ts'
 import { parseKeyRing } from '../security/tokens.ts'
-import type { CompanyRepository } from '../tenancy/repositories.ts'
 import type { MediaTokens } from '../telephony/media-tokens.ts'
 import { CachedCompanies, type CompanyReads } from './cached-companies.ts'
 import type { EmbeddedRepositories } from './embedded-repositories.ts'
@@ -17,9 +16,8 @@ import { openEmbeddedSecurityStore } from './embedded-security-store.ts'
 import { openEmbeddedStore } from './embedded-store.ts'
 import { Journal } from './journal.ts'
 import { JournaledCallRepository } from './journaled-call-repository.ts'
-import type { MongoAppointmentRepository } from './mongo-appointment-repository.ts'
 import { MongoDatabase } from './mongo-database.ts'
-import { mongoRepositories } from './mongo-repositories.ts'
+import { mongoRepositories, type MongoRepositories } from './mongo-repositories.ts'
 import { checkMongoSchema } from './mongo-schema.ts'
 import { mongoSecurityStore } from './mongo-security-store.ts'
 import { RedisAttemptRepository } from './redis-attempt-repository.ts'
@@ -76,8 +74,8 @@ export type OpenStoreOptions = Readonly<{
 const REDIS_AT_START_MS = 2000
 /** Of all machines; each process has its own ceiling below it. */
 const MAX_CALLS_EVERYWHERE = 20_000
-/** How late an event may be whose process died. */
-const TELL_EVERY_MS = 60_000
+/** How late what follows from a change may be whose process died. */
+const FINISH_EVERY_MS = 15_000
 /** A Redis that is away is said this often, not with every call. */
 const REPEAT_PROBLEM_MS = 10_000
 
@@ -164,20 +162,17 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
   const { store } = config.stores
   if (store.kind !== 'mongodb') throw new TypeError('openMongo without a MongoDB')
   const database = MongoDatabase.open(store.url.reveal(), store.database)
-  // Rooms whose records MongoDB does not keep yet stay on this machine's disk.
-  const local = await openEmbeddedStore({ dataDir: config.dataDir, onProblem: (problem) => logger.error({ problem }, 'stored document cannot be read'), onEvent })
   try {
     await checkMongoSchema(database, signal)
   } catch (error) {
-    await Promise.all([database.close(), local.close()])
+    await database.close()
     throw error
   }
-  logger.warn({ dataDir: config.dataDir }, 'messages, events and leads are kept on this machine\'s disk, not in MongoDB: other machines do not see them')
-  const repositories = mongoRepositories(database, { clock, report: (problem) => logger.error({ problem }, 'stored document cannot be read') }, local.eventLog)
+  const { finishLeftBehind, ...repositories } = mongoRepositories(database, { clock, report: (problem) => logger.error({ problem }, 'stored document cannot be read') }, onEvent)
   const journal = await Journal.open({ folder: join(config.dataDir, 'journal'), clock, onProblem: (problem) => logger.error({ problem }, 'journal line lost') })
   const calls = new JournaledCallRepository({ calls: repositories.calls, journal, clock, onProblem: say })
   return {
-    repositories: { ...local, ...repositories, calls, companies: alsoDeletedFrom(local.companies, repositories.companies) },
+    repositories: { ...repositories, calls },
     security: mongoSecurityStore(database, clock),
     isRemote: true,
     parts: [
@@ -190,37 +185,22 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
       void calls.keepReplaying(until).catch((error: unknown) => {
         if (!until.aborted) logger.error({ error: describe(error) }, 'the journal is not replayed any more')
       })
-      void keepTelling(repositories.appointments, clock, say, until).catch(() => undefined)
+      void keepFinishing(finishLeftBehind, clock, say, until).catch(() => undefined)
     },
     close: async () => {
       await journal.close()
-      await Promise.all([database.close(), local.close()])
+      await database.close()
     },
   }
 }
 
-/** Passes on what a process that died has left behind, at start and now and then. */
-async function keepTelling(appointments: MongoAppointmentRepository, clock: Clock, say: Say, signal: AbortSignal): Promise<void> {
+/** Finishes what a process that died has left half done, at start and now and then. */
+async function keepFinishing(finishLeftBehind: MongoRepositories['finishLeftBehind'], clock: Clock, say: Say, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await appointments.tellLeftBehind(signal).catch((error: unknown) => {
-      if (!signal.aborted) say('events of appointments are not passed on', error)
+    await finishLeftBehind(signal).catch((error: unknown) => {
+      if (!signal.aborted) say('what another process has left half done cannot be finished', error)
     })
-    await clock.sleep(TELL_EVERY_MS, signal)
-  }
-}
-
-/** Nothing of a company outlives it: what is on this machine's disk goes too. */
-function alsoDeletedFrom(local: CompanyRepository, companies: CompanyRepository): CompanyRepository {
-  return {
-    get: (companyId, signal) => companies.get(companyId, signal),
-    findByPhoneNumber: (phoneNumberE164, signal) => companies.findByPhoneNumber(phoneNumberE164, signal),
-    list: (page, signal) => companies.list(page, signal),
-    save: (companyId, company, ifVersion, signal) => companies.save(companyId, company, ifVersion, signal),
-    delete: async (companyId, signal) => {
-      const existed = await companies.delete(companyId, signal)
-      await local.delete(companyId, signal)
-      return existed
-    },
+    await clock.sleep(FINISH_EVERY_MS, signal)
   }
 }
 

@@ -1,12 +1,15 @@
+import type { ContactStore, MessageTemplateStore } from '../../src/events/contacts.ts'
+import { eventStores } from '../../src/events/erasure.ts'
 import type { EventStore } from '../../src/events/event.ts'
 import type { LeadStore } from '../../src/events/lead.ts'
 import type { Outbox } from '../../src/events/outbox.ts'
 import { CALLER, at, event, item, lead } from './fixtures.ts'
 
 type Test = import('tap').Test
-type Stores = Readonly<{ eventLog: EventStore; outbox: Outbox; leads: LeadStore }>
+type Stores = Readonly<{ eventLog: EventStore; outbox: Outbox; leads: LeadStore; contacts: ContactStore; messageTemplates: MessageTemplateStore }>
+const never = new AbortController().signal
 
-/** What any store of events, tasks, messages and leads must do. `make` gives an empty one. */
+/** What any store of events, tasks, messages, leads, contacts and templates must do. `make` gives an empty one. */
 export function eventStoresContract(t: Test, make: (t: Test) => Promise<Stores>): void {
   t.test('events are kept in the order they came, each once, and only their company sees them', async (t) => {
     const { eventLog } = await make(t)
@@ -211,5 +214,81 @@ export function eventStoresContract(t: Test, make: (t: Test) => Promise<Stores>)
     t.notOk(await leads.delete('a', 'L1'))
     t.equal(await leads.deleteBefore('a', '2099-01-01T00:00:00.000Z', 1), 1)
     t.equal((await ids({})).length, 1)
+  })
+  t.test('several events are one change: each once and in order, with the tasks of those that need one', async (t) => {
+    const { eventLog, outbox } = await make(t)
+    const [sent, delivered, booked] = [event('a', 'message.sent', 'message/M1'), event('a', 'message.delivered', 'message/M1'), event('a', 'appointment.booked', 'appointment/A1')]
+    await eventLog.append('a', [sent, delivered, booked])
+    await eventLog.append('a', [delivered, booked])
+    t.same((await eventLog.list('a', { after: null, limit: 10 })).map((one) => one.id), [sent.id, delivered.id, booked.id])
+    t.equal((await outbox.list('a', { before: null, limit: 10, kind: 'event' })).length, 1)
+    await t.rejects(eventLog.append('a', [event('a', 'message.sent', 'message/M2'), event('b', 'message.sent', 'message/M3')]), { code: 'INVALID_INPUT' })
+    t.equal((await eventLog.list('a', { after: null, limit: 10 })).length, 3, 'one that is wrong and none is kept')
+  })
+
+  t.test('an end that a worker could not be told of is asked for again, and happens once', async (t) => {
+    const { outbox, eventLog } = await make(t)
+    const one = item('x')
+    await outbox.add('a', [one], at(0))
+    await outbox.claim('a', one.id, { token: 'w', now: at(0), leaseUntil: at(60) })
+    await outbox.beginSending('a', one.id, 'w', at(1), at(60))
+    const end = { state: 'done', reason: '', providerId: 'SM1', events: [event('a', 'message.sent', `message/${one.id}`)] } as const
+    await outbox.settle('a', one.id, 'w', end, at(2))
+    await outbox.settle('a', one.id, 'w', end, at(3))
+    t.match(await outbox.get('a', one.id), { state: 'done', updatedAt: at(2) })
+    t.equal((await eventLog.list('a', { after: null, limit: 10 })).length, 1)
+  })
+
+  t.test('a person\'s last word on texts counts, is told once, and outlives the number', async (t) => {
+    const { contacts, eventLog } = await make(t)
+    const said = (state: 'opted-in' | 'opted-out', seconds: number) => ({ phoneNumberE164: CALLER, state, source: 'text', at: at(seconds) }) as const
+    t.equal(await contacts.get('a', CALLER), null)
+    t.ok(await contacts.set('a', said('opted-out', 1), [event('a', 'contact.opted_out', `contact/${CALLER}`)]))
+    t.notOk(await contacts.set('a', said('opted-out', 2), [event('a', 'contact.opted_out', `contact/${CALLER}`)]))
+    t.match(await contacts.get('a', CALLER), { state: 'opted-out', at: at(1) })
+    t.equal(await contacts.get('b', CALLER), null)
+    t.equal((await eventLog.list('a', { after: null, limit: 10 })).length, 1)
+    t.same((await contacts.list('a', { after: null, limit: 10, state: 'opted-out' })).map((one) => one.phoneNumberE164), [CALLER])
+    t.same(await contacts.list('a', { after: null, limit: 10, state: 'opted-in' }), [])
+    t.ok(await contacts.forget('a', CALLER))
+    t.notOk(await contacts.forget('a', CALLER))
+    t.match(await contacts.get('a', CALLER), { state: 'opted-out', phoneNumberE164: null })
+    t.ok(await contacts.set('a', said('opted-in', 3), []))
+    t.ok(await contacts.forget('a', CALLER), 'an opt-in goes whole')
+    t.equal(await contacts.get('a', CALLER), null)
+  })
+
+  t.test('a template is edited by one person at a time, and one that is taken back leaves its version', async (t) => {
+    const { messageTemplates } = await make(t)
+    const template = { subject: '', text: 'See you {{when}}.' }
+    t.match(await messageTemplates.get('a', 'reminder_day_before', 'sms'), { version: 0, template: null })
+    t.match(await messageTemplates.save('a', 'reminder_day_before', 'sms', template, 0), { version: 1, template })
+    await t.rejects(messageTemplates.save('a', 'reminder_day_before', 'sms', template, 0), { code: 'CONFLICT' })
+    t.match(await messageTemplates.save('a', 'reminder_day_before', 'sms', null, undefined), { version: 2, template: null })
+    t.match(await messageTemplates.list('a'), [{ kind: 'reminder_day_before', channel: 'sms', version: 2, template: null }])
+    t.same(await messageTemplates.list('b'), [])
+  })
+
+  t.test('a caller who wants to be forgotten is found in none of them afterwards, and other callers are', async (t) => {
+    const stores = await make(t)
+    const { eventLog, outbox, leads, contacts } = stores
+    const other = '+12395550199'
+    for (const [n, number] of [CALLER, other].entries()) {
+      await leads.create('a', lead('a', `L${n}`, { phoneNumberE164: number, callerName: `Name ${n}`, summary: `Call ${number} back.` }))
+      await outbox.add('a', [item(`m${n}`, {}, { to: number })], at(0))
+      await contacts.set('a', { phoneNumberE164: number, state: 'opted-out', source: 'text', at: at(0) }, [event('a', 'contact.opted_out', `contact/${number}`)])
+    }
+    await eventLog.append('a', [event('a', 'message.received', `contact/${CALLER}`, { data: { intent: 'stop' } })])
+    const found = async (number: string): Promise<number> => {
+      let count = 0
+      for (const store of eventStores(stores)) count += await store.find('a', number, never)
+      return count
+    }
+    t.ok((await found(CALLER)) >= 5)
+    const before = await found(other)
+    for (const store of eventStores(stores)) await store.erase('a', CALLER, never)
+    t.equal(await found(CALLER), 0)
+    t.equal(await found(other), before)
+    t.match(await contacts.get('a', CALLER), { state: 'opted-out' }, 'and is still not texted')
   })
 }
