@@ -8,6 +8,7 @@ import { AudioHistory } from './audio-history.ts'
 import { lineNoise } from './line-noise.ts'
 import { ANYTHING, type ListenFor } from './listener.ts'
 import type { DecodeHandle, DecodePool, DecodeResult } from './moonshine-pool.ts'
+import { soundBegan } from './pause-sound.ts'
 import type { SpeechHint, TranscriptEvent, TranscriptionSession, Word } from './transcriber.ts'
 import { FRAME_MS, voicedFrames, wordTimes } from './word-times.ts'
 
@@ -112,13 +113,20 @@ export class EmbeddedSession implements TranscriptionSession {
       return
     }
     if (isAnswer(segment.utterance)) {
-      if (mediaMs - segment.startMs >= LONGEST_SEGMENT_MS) this.#openSegment(mediaMs)
-      else segment.silences.push({ fromMs: segment.voicedToMs + MARGIN_MS, toMs: mediaMs - ANSWER_PRE_ROLL_MS })
+      if (mediaMs - segment.startMs >= LONGEST_SEGMENT_MS) this.#openSegment(this.#resumedMs(segment, mediaMs))
+      else segment.silences.push({ fromMs: segment.voicedToMs + MARGIN_MS, toMs: this.#resumedMs(segment, mediaMs) - ANSWER_PRE_ROLL_MS })
       return
     }
     const voicedMs = segment.voicedToMs - segment.voicedFromMs
     // A pause long enough to be silence in its own right would be heard as the end by the model.
-    if (voicedMs >= LONG_SEGMENT_MS || mediaMs - segment.voicedToMs >= LONG_PAUSE_MS) this.#openSegment(mediaMs)
+    if (voicedMs >= LONG_SEGMENT_MS || mediaMs - segment.voicedToMs >= LONG_PAUSE_MS) this.#openSegment(this.#resumedMs(segment, mediaMs))
+  }
+
+  /** When the speech began that was noticed at `mediaMs`. */
+  #resumedMs(segment: Segment, mediaMs: number): number {
+    const fromMs = segment.voicedToMs + MARGIN_MS
+    if (fromMs >= mediaMs || this.#history.endMs < mediaMs) return mediaMs
+    return fromMs + soundBegan(this.#history.slice(fromMs, mediaMs))
   }
 
   #speechUntil(lastVoicedMs: number): void {

@@ -184,7 +184,8 @@ class FailoverSession implements TranscriptionSession {
 
   /** The audio without final words, with what was said about it in between, as the primary got it. */
   #tellAgain(session: TranscriptionSession, first: Utterance): void {
-    const fromMs = Math.max(first.fromMs, first.finalToMs, this.#ring.startMs)
+    // A vendor's times have fractions: frames that begin between two samples would not meet the next live one.
+    const fromMs = Math.ceil(Math.max(first.fromMs, first.finalToMs, this.#ring.startMs))
     const told = this.#told.flatMap((one): Told[] => {
       if (one.kind === 'end') return [one]
       const hint = within(one.hint, fromMs)

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { OPEN_EXPECTATION, type Expectation } from '../../src/core/expectation.ts'
 import { Scope } from '../../src/core/scope.ts'
 import { EmbeddedSession } from '../../src/transcription/embedded-session.ts'
 import type { DecodeHandle, DecodePool, DecodeRequest, DecodeResult } from '../../src/transcription/moonshine-pool.ts'
@@ -147,6 +148,28 @@ t.test('after eight seconds, or a long silence, a pause closes what was said', a
     { text: 'A long story the end.', final: true, audioEndMs: 11_100 },
     { text: 'A long story the end. Hello?', final: true, audioEndMs: 13_100 },
   ])
+})
+
+t.test('speech that a busy machine notices late is heard from where it began, also in an answer whose pauses are left out', async (t) => {
+  const voice = faintNoise(8 * 6000)
+  for (const [fromMs, toMs] of [[0, 1000], [2400, 4000]] as const) for (let i = fromMs * 8; i < toMs * 8; i += 1) voice[i] = Math.round(6000 * Math.sin(i / 3))
+  const heard = (expectation: Expectation): number => {
+    const pool = new ScriptedPool()
+    const session = new EmbeddedSession(pool, [], new Scope().signal)
+    pool.hasRoomForPartial = false
+    const hear = (fromMs: number, toMs: number): void => frames(voice, fromMs, toMs).forEach((frame) => session.push(frame))
+    session.expect(expectation)
+    session.hint({ kind: 'speech-started', mediaMs: 0 })
+    hear(0, 1200)
+    session.hint({ kind: 'speech-paused', lastVoicedMs: 1000 })
+    hear(1200, 3600)
+    session.hint({ kind: 'speech-resumed', mediaMs: 3500 })
+    hear(3600, 4200)
+    session.hint({ kind: 'speech-paused', lastVoicedMs: 4000 })
+    return pool.last.durationMs
+  }
+  t.equal(heard({ kind: 'date' }), 1200 + 200 + 1800, 'the first words, a margin, and the others from 200 ms before they began')
+  t.ok(heard(OPEN_EXPECTATION) >= 300 + 1800)
 })
 
 t.test('speech that begins as the reply does belongs to the next utterance', async (t) => {
