@@ -28,7 +28,7 @@ export type Alignment = Readonly<{
  * ones supplied, each at a cost. Null when no way leads through. Pure; about a millisecond for a sentence.
  */
 export function align(routes: GrammarRoutes, text: string): Alignment | null {
-  const lattice = latticeOf(text)
+  const lattice = latticeOf(text, routes)
   const end = lattice.tokens.length
   if (end === 0) return null
   const fronts = new Map<number, Front>()

@@ -17,7 +17,13 @@ const MOST_TOKENS = 80
 /** Two words read as one, or one letter read by its name. */
 const JOINED_COST = 0.2
 
-export function latticeOf(text: string): Lattice {
+/** What of a text only the grammar can tell. */
+type Ear = Readonly<{
+  knows(word: string): boolean
+  likelyPairs(joined: string): readonly Readonly<{ words: readonly string[]; cost: number }>[]
+}>
+
+export function latticeOf(text: string, ear: Ear): Lattice {
   const tokens = plainTokens(text).slice(0, MOST_TOKENS)
   const edges: Edge[][] = Array.from({ length: tokens.length + 1 }, () => [])
   const add = (from: number, edge: Edge): void => {
@@ -32,6 +38,7 @@ export function latticeOf(text: string): Lattice {
       at = next
     })
   }
+  let strange = 0
   tokens.forEach((token, at) => {
     const word = SAME_WORD.get(token) ?? token
     add(at, { to: at + 1, word, cost: 0, base: true, at })
@@ -39,15 +46,31 @@ export function latticeOf(text: string): Lattice {
     if (/^[a-z]$/.test(token) && word !== token) add(at, { to: at + 1, word: token, cost: 0, base: false, at })
     const alike = SOUNDS_LIKE.get(token)
     if (alike !== undefined) add(at, { to: at + 1, word: alike, cost: JOINED_COST, base: false, at })
+    const isStrange = isStrangeWord(ear, token) && strange++ < MOST_STRANGE_WORDS
+    if (isStrange) for (const { words, cost } of ear.likelyPairs(token)) chain(at, words, at + 1, cost + JOINED_COST)
     const next = tokens[at + 1]
     if (next === undefined) return
     const follower = SAME_WORD.get(next) ?? next
     if (TENS.has(word) && UNIT_ENDS.has(follower)) add(at, { to: at + 2, word: compounded([word, follower])[0] as string, cost: 0, base: false, at })
     // "mock a" for "mocha".
     else if (!isNumeral(token) && !isNumeral(next) && token.length + next.length >= 4) add(at, { to: at + 2, word: token + next, cost: JOINED_COST, base: false, at })
+    if (isNumeral(token) || isNumeral(next)) return
+    // "rose thouse" for "roast house": parted in the wrong place.
+    if (isStrange || isStrangeWord(ear, next)) for (const { words, cost } of ear.likelyPairs(token + next)) chain(at, words, at + 2, cost + JOINED_COST)
+    const third = tokens[at + 2]
+    // "cap a chino"
+    if (third !== undefined && !isNumeral(third) && token.length + next.length + third.length >= LEAST_JOINED_OF_THREE) add(at, { to: at + 3, word: token + next + third, cost: 2 * JOINED_COST, base: false, at })
   })
   return { edges, tokens }
 }
+
+function isStrangeWord(ear: Ear, token: string): boolean {
+  return !isNumeral(token) && !ear.knows(SAME_WORD.get(token) ?? token)
+}
+
+/** What a longer talk says in other words is no answer; each costs a tenth of a millisecond. */
+const MOST_STRANGE_WORDS = 12
+const LEAST_JOINED_OF_THREE = 6
 
 /** Nodes so that every edge leads to a later one: inner nodes of a token come right behind its first node. */
 export function orderOf(lattice: Lattice): number[] {

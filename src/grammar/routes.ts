@@ -1,4 +1,4 @@
-import { soundDistance } from './likeness.ts'
+import { gapsOfBeginnings, soundGap, soundsOf } from './likeness.ts'
 import type { Arc, WordGrammar } from './word-grammar.ts'
 
 /** From one word to the next: the wordless steps that are taken on the way, where they matter, and the word. */
@@ -6,19 +6,26 @@ export type Route = Readonly<{ steps: readonly Arc[]; cost: number; word: Arc }>
 export type Routes = Readonly<{ byWord: ReadonlyMap<string, readonly Route[]>; any: readonly Route[]; toAccept: readonly Readonly<{ steps: readonly Arc[]; cost: number }>[] }>
 /** A word of the grammar that a heard word may stand for. */
 export type Likely = Readonly<{ word: string; cost: number }>
+export type LikelyPair = Readonly<{ words: readonly [string, string]; cost: number }>
 
 /** A grammar made ready for reading text: from each state, what can be said next. Worked out as it is needed and kept. */
 export class GrammarRoutes {
   readonly grammar: WordGrammar
   readonly #routes = new Map<number, Routes>()
-  readonly #vocabulary: readonly string[]
+  readonly #vocabulary: readonly Readonly<{ word: string; sounds: string; reversed: string }>[]
   readonly #known: ReadonlySet<string>
   readonly #likely = new Map<string, readonly Likely[]>()
+  readonly #pairs = new Map<string, readonly LikelyPair[]>()
 
   constructor(grammar: WordGrammar) {
     this.grammar = grammar
     this.#known = new Set(grammar.arcs.flatMap((arcs) => arcs.flatMap((arc) => (arc.word === undefined ? [] : [arc.word]))))
-    this.#vocabulary = [...this.#known].filter((word) => word.length >= 3 && !EXACT.has(word) && /^[a-z']+$/.test(word))
+    this.#vocabulary = [...this.#known]
+      .filter((word) => word.length >= 3 && !EXACT.has(word) && /^[a-z']+$/.test(word))
+      .map((word) => {
+        const sounds = soundsOf(word)
+        return { word, sounds, reversed: backwards(sounds) }
+      })
   }
 
   from(state: number): Routes {
@@ -45,16 +52,48 @@ export class GrammarRoutes {
   #alike(heard: string, share: number): Likely[] {
     const found: Likely[] = this.#known.has(heard) ? [{ word: heard, cost: 0 }] : []
     if (heard.length < 3 || !/^[a-z']+$/.test(heard)) return found
-    for (const word of this.#vocabulary) {
+    const heardSounds = soundsOf(heard)
+    for (const { word, sounds } of this.#vocabulary) {
       if (word === heard || Math.abs(word.length - heard.length) > 3) continue
       if (ENDINGS.some((ending) => heard === word + ending || word === heard + ending)) {
         found.push({ word, cost: ENDING_COST })
         continue
       }
-      const distance = soundDistance(heard, word)
-      if (distance <= Math.min(heard.length, word.length) * share) found.push({ word, cost: Math.max(LEAST_LIKENESS_COST, distance * LIKENESS_COST) })
+      const most = Math.min(heard.length, word.length) * share
+      const distance = soundGap(heardSounds, sounds, most)
+      if (distance <= most) found.push({ word, cost: Math.max(LEAST_LIKENESS_COST, distance * LIKENESS_COST) })
     }
     return found
+  }
+
+  /** Whether the grammar has the word, or one so near that it is the same. */
+  knows(heard: string): boolean {
+    return this.#known.has(heard) || EXACT.has(heard)
+  }
+
+  /**
+   * Two words of the grammar that `heard` may be, written as one or parted in the wrong place: "dark-roasthouse", "rose thouse". Best first.
+   */
+  likelyPairs(heard: string): readonly LikelyPair[] {
+    let found = this.#pairs.get(heard)
+    if (found === undefined) {
+      found = this.#pairsIn(heard)
+      if (this.#pairs.size >= MOST_LIKELY_KEPT) this.#pairs.clear()
+      this.#pairs.set(heard, found)
+    }
+    return found
+  }
+
+  #pairsIn(heard: string): LikelyPair[] {
+    const whole = soundsOf(heard)
+    if (whole.length < SHORTEST_PAIR || whole.length > LONGEST_PAIR) return []
+    const firsts = beginningsIn(whole, this.#vocabulary.map(({ word, sounds }) => ({ word, sounds })))
+    const seconds = beginningsIn(backwards(whole), this.#vocabulary.map(({ word, reversed }) => ({ word, sounds: reversed })))
+    const pairs: LikelyPair[] = []
+    for (let at = 2; at <= whole.length - 2; at += 1) {
+      for (const first of firsts[at] as readonly Likely[]) for (const second of seconds[whole.length - at] as readonly Likely[]) pairs.push({ words: [first.word, second.word], cost: (first.cost + second.cost) * LIKENESS_COST })
+    }
+    return pairs.sort((a, b) => a.cost - b.cost).slice(0, PAIRS_KEPT)
   }
 
   #explore(from: number): Routes {
@@ -85,6 +124,10 @@ export class GrammarRoutes {
 /** Two and a half letters of ten may be wrong; fewer where the word itself was put together. */
 const LIKENESS_SHARE = 0.27
 const STRICT_SHARE = 0.15
+/** In sounds: shorter ones are pairs by chance, longer ones more than two words. */
+const SHORTEST_PAIR = 6
+const LONGEST_PAIR = 24
+const PAIRS_KEPT = 4
 const LIKENESS_COST = 0.5
 const LEAST_LIKENESS_COST = 0.15
 /** "coffees", "ice coffee". */
@@ -95,3 +138,19 @@ const MOST_LIKELY_KEPT = 5000
 const EXACT: ReadonlySet<string> = new Set(
   'one two six ten may yes nah the and for can get not let its you out any day now asap how say who why was are did bit lot zero four five nine seven eight three first third fourth fifth sixth march june july noon night with have some make that this what want need like just please hundred thousand right'.split(' '),
 )
+
+/** For each length of a beginning of `whole`, the words that it may be, with how far they are. */
+function beginningsIn(whole: string, words: readonly Readonly<{ word: string; sounds: string }>[]): (readonly Likely[])[] {
+  const found: Likely[][] = Array.from({ length: whole.length + 1 }, () => [])
+  for (const { word, sounds } of words) {
+    const gaps = gapsOfBeginnings(whole, sounds)
+    for (let length = 2; length <= whole.length - 2; length += 1) {
+      if ((gaps[length] as number) <= Math.min(length, sounds.length) * LIKENESS_SHARE) (found[length] as Likely[]).push({ word, cost: gaps[length] as number })
+    }
+  }
+  return found
+}
+
+function backwards(text: string): string {
+  return [...text].reverse().join('')
+}

@@ -49,10 +49,11 @@ export function sentenceGrammar(expectation: Expectation): WordGrammar {
   const glued = grammar.state()
   grammar.skip(glued, between)
   for (const word of glue) {
-    for (const at of [entry, hub]) grammar.word(at, word, glued, isSentence ? FORM_GLUE : ASIDE)
-    grammar.word(glued, word, between, isSentence ? FORM_GLUE : ASIDE)
+    const cost = isSentence ? (RARE_GLUE_WORDS.has(word) ? RARE_GLUE : FORM_GLUE) : ASIDE
+    for (const at of [entry, hub]) grammar.word(at, word, glued, cost)
+    grammar.word(glued, word, between, cost)
   }
-  for (const correction of CORRECTIONS) grammar.phrase(hub, correction.split(' '), corrected, 0, aside)
+  for (const correction of CORRECTIONS) grammar.phrase(hub, correction.split(' '), corrected, isSentence ? CORRECTED : 0, aside)
   for (const word of glue) grammar.word(corrected, word, corrected, isSentence ? FORM_GLUE : ASIDE)
 
   slots.forEach((slot, index) => {
@@ -76,6 +77,11 @@ export function sentenceGrammar(expectation: Expectation): WordGrammar {
  */
 const ASIDE = 5
 const FORM_GLUE = 1
+/** Callers correct themselves in one sentence of twenty: "I said mocha" must not be had for an "iced mocha". */
+const CORRECTED = 3
+/** "In Naples", "for me": seldom between two slots, and short enough to pass for the "drip" that the menu does not have. */
+const RARE_GLUE_WORDS: ReadonlySet<string> = new Set(['of', 'for', 'in', 'one'])
+const RARE_GLUE = 3
 /** "My number is": what leads into this very answer is likelier than what leads into any. */
 const LEAD_IN = 1.5
 

@@ -36,7 +36,7 @@ export function readSentences(routes: GrammarRoutes, sentences: readonly SpokenS
   const alignment = align(routes, text)
   const tokens = best.pieces.length + 1
   const costPerToken = -best.logProbability / tokens
-  const regrets = wordRegrets(best)
+  const regrets = weighed(wordRegrets(best), alignment)
   const maxWordRegret = Math.max(best.endRegret, ...regrets)
   const meaning = meaningOf(alignment)
   const other = otherWordings([best, ...sentences]).find((sentence) => meaningOf(align(routes, textOf(sentence))) !== meaning)
@@ -97,14 +97,37 @@ function wordRegrets({ pieces }: SpokenSentence): number[] {
   return Array.from(regrets, (regret) => regret ?? 0)
 }
 
+/**
+ * Regrets of the words between the slots count for more, and several in a row as one: "for a" that was said as one word, the "drip" of a drip
+ * coffee that the menu does not have. How the sentence begins says little about what is wanted, and callers begin it as they like.
+ */
+function weighed(regrets: readonly number[], alignment: ReturnType<typeof align>): number[] {
+  const weighted = [...regrets]
+  const said = alignment?.said ?? []
+  let inARow = 0
+  for (const { slotId, at } of said.slice(Math.max(0, said.findIndex((word) => word.slotId !== null)))) {
+    inARow = slotId === null ? inARow + (regrets[at] ?? 0) : 0
+    if (slotId === null) weighted[at] = inARow * LITTLE_WORD_WEIGHT
+  }
+  return weighted
+}
+
+/** "Of", "a", "like to": the model knows no words better. Where it would rather have written something else, something else was said. */
+const LITTLE_WORD_WEIGHT = 2.5
+
 function meaningOf(alignment: ReturnType<typeof align>): string {
   return alignment === null ? '' : alignment.slots.map((slot) => `${slot.slotId}=${slot.value}`).sort().join(';')
 }
 
+/** The worst word; where that is a little word, what it leads to, for that is what may have been something else. */
 function doubtful(said: readonly AlignedWord[], regrets: readonly number[], slots: readonly SlotReading[]): Reading['doubtful'] {
-  let worst: AlignedWord | null = null
-  for (const word of said) if (worst === null || (regrets[word.at] ?? 0) > (regrets[worst.at] ?? 0)) worst = word
-  if (worst !== null && (regrets[worst.at] ?? 0) > 0) return { slotId: worst.slotId, word: worst.word }
+  const regretOf = (at: number): number => regrets[(said[at] as AlignedWord).at] ?? 0
+  let worst = 0
+  for (let at = 1; at < said.length; at += 1) if (regretOf(at) > regretOf(worst)) worst = at
+  if (said.length > 0 && regretOf(worst) > 0) {
+    const word = said.slice(worst).find((candidate) => candidate.slotId !== null) ?? (said[worst] as AlignedWord)
+    return { slotId: word.slotId, word: word.word }
+  }
   const slot = slots[0]
   return slot === undefined ? null : { slotId: slot.slotId, word: slot.spoken }
 }

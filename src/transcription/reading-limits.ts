@@ -33,13 +33,14 @@ function settingsForShape(shape: SlotShape): ReadingSettings {
 }
 
 /**
- * Of 248 orders (clean to 6 dB) 90 % are acted on, 99 % of them right; of 124 that name a drink which is not on the menu 3 %, of 200 other
- * sentences none. Asking again about one word is cheap, so more is read back.
+ * Words up to a regret of 5 are acted on, up to 7.5 asked about. Of 310 orders (62, clean to 6 dB) 95 % are acted on, 99 % of those right, and 97 %
+ * right with those asked about; of 310 for a drink that is not on the menu one in a hundred is acted on and two are asked about. Further up lie
+ * a few more wrong drinks for each right one: at 10, 6 % of what is not on the menu would be asked about, and no order more would be right.
  *
  * A token earns one and a half nats, so that slots said softly are not dropped; a width of 4 is
  * the knee.
  */
-const SENTENCE: ReadingSettings = { limits: { costPerToken: 1.35, actRegret: 5, readBackRegret: 11.5, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 1.6, width: 4 }
+const SENTENCE: ReadingSettings = { limits: { costPerToken: 1.35, actRegret: 5, readBackRegret: 7.5, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 1.6, width: 4 }
 /** Their number is known: no bonus. */
 const DIGITS: ReadingSettings = { limits: { costPerToken: 1.8, actRegret: 3.5, readBackRegret: 7, endRegret: 4, actGap: 1 }, tokenBonus: 0, width: 4 }
 const YES_NO: ReadingSettings = { limits: { costPerToken: 2, actRegret: 2, readBackRegret: 4, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 0, width: 4 }
