@@ -20,7 +20,8 @@ import { continuationOf } from './continuation-of.ts'
 import type { RecordingStore } from './recording.ts'
 import { recordingNotice, refusesRecording } from './recording-policy.ts'
 import type { SpendMeter } from './spend.ts'
-import { Conversation, type CallLimit, type ConversationDeps, type ConversationEnd, type Exchange } from './conversation.ts'
+import type { CallLimit, ConversationDeps, Exchange } from './conversation-deps.ts'
+import { Conversation, type ConversationEnd } from './conversation.ts'
 
 /** A stream that does not come within this time after the webhook gives its place back. */
 const ADMISSION_MS = 30_000

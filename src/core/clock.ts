@@ -18,6 +18,14 @@ export function later(from: Instant, durationMs: number): Instant {
   return (from + durationMs) as Instant
 }
 
+export function earliest(a: Instant, b: Instant): Instant {
+  return a < b ? a : b
+}
+
+export function latest(a: Instant, b: Instant): Instant {
+  return a > b ? a : b
+}
+
 export class SystemClock implements Clock {
   now(): Instant {
     return performance.now() as Instant
