@@ -10,6 +10,7 @@ import { reportPage } from './report-page.ts'
 import { reportTable, summarise, type LoadReport } from './report.ts'
 import { startServer, type ServerProcess } from './server-process.ts'
 import { SocketTransport } from './socket-transport.ts'
+import { transcriptOf } from './transcript.ts'
 
 const SCRIPT_FOLDER = join(import.meta.dirname, '../../media/calls')
 /** Calls that start in the same millisecond measure one instant; spread over a frame or more they measure the server. */
@@ -30,6 +31,7 @@ const USAGE = `Places simulated calls against a server and reports what the call
     --max-gap-p50 MS, --max-gap-p95 MS     fail when prompt answers are slower
     --json FILE, --html FILE               write the report
     --recordings FOLDER                    write every call as a stereo WAV, caller left, agent right
+    --transcript                           print each call as the server understood it, turn by turn
 
 Exit status: 0 all expectations met, 1 some were not, 2 the command or the server is at fault.`
 
@@ -50,6 +52,7 @@ async function main(): Promise<number> {
       json: { type: 'string' },
       html: { type: 'string' },
       recordings: { type: 'string' },
+      transcript: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   })
@@ -86,6 +89,7 @@ async function main(): Promise<number> {
         rampMs,
         onCallOver: async (call, recording, position) => {
           process.stdout.write(`${progressLine(call, position, calls)}\n`)
+          if (values.transcript === true) process.stdout.write(`${transcriptOf(call)}\n`)
           if (values.recordings !== undefined) await writeRecording(values.recordings, call, recording, position)
         },
       },

@@ -22,8 +22,13 @@ const turnRecord = z.object({
   work: z.array(z.object({ stage: z.enum(STAGES), ms: z.number(), outcome: z.enum(['done', 'cut-off', 'failed', 'skipped']) })),
   budgetExceededByMs: z.number(),
   stalled: z.boolean(),
-  endpoint: z.object({ rule: z.string(), lastVoicedMs: z.number() }).nullable(),
+  endpoint: z.object({ rule: z.string(), lastVoicedMs: z.number(), waitMs: z.number() }).nullable(),
   interruption: z.object({ atMs: z.number(), heardMs: z.number(), rule: z.string() }).nullable(),
+  /** What had been asked, and what was understood in that light. */
+  expectation: z.looseObject({ kind: z.string(), asked: z.string().nullable().optional() }).optional(),
+  reading: z
+    .object({ verdict: z.string(), text: z.string(), slots: z.array(z.object({ slotId: z.string(), value: z.string(), confidence: z.number() })), scores: z.looseObject({ costPerToken: z.number(), maxWordRegret: z.number() }) })
+    .optional(),
 })
 const callRecords = z.object({
   call: z.object({ startedAt: z.string(), outcome: z.string(), endedAt: z.string().nullable(), lostFrameCount: z.number() }),
