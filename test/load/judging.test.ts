@@ -10,6 +10,7 @@ import { reportPage } from '../../src/load/report-page.ts'
 import { ScriptRunner } from '../../src/load/script-runner.ts'
 import type { CallEvidence, StepEvidence } from '../../src/load/simulated-caller.ts'
 import { lineNoise, toPcm } from '../../src/load/telephone-line.ts'
+import { transcriptOf } from '../../src/load/transcript.ts'
 import { readTwiml } from '../../src/load/twiml.ts'
 import type { ServerCall } from '../../src/load/turn-records.ts'
 
@@ -169,6 +170,21 @@ t.test('TwiML is read as strictly as the carrier reads it', async (t) => {
   }
 })
 
+t.test('a call that went wrong can be read: what was asked, heard and read, and why the turn ended there', async (t) => {
+  const call = evidence([[0, 1000], [2500, 4000]], [{ startMs: 1200, endMs: 2200 }], { says: ['nine'] })
+  const { call: record, turns } = records('We open at eight.', ['form'])
+  const reading = { verdict: 'act', text: 'a tune up', slots: [{ slotId: 'service', value: 'tune-up', confidence: 0.694 }], scores: { costPerToken: 1.2, maxWordRegret: 4.4 } }
+  const asked = turns.map((turn) => ({ ...turn, expectation: { kind: 'form', asked: 'service' }, reading }))
+  t.same(transcriptOf(judgeCall(call, measureCall(call), { call: record, turns: asked })).split('\n'), [
+    'test CA1',
+    '  1 speech, asked for service',
+    '    caller  x [complete: 300 ms, answered after 305 ms]',
+    '    read    act "a tune up" service=tune-up (0.69) [1.20 a token, regret 4.40]',
+    '    agent   We open at eight.',
+    '  ! expected /nine/i, heard "We open at eight."',
+  ])
+})
+
 function measured(agent: readonly (readonly [number, number])[], caller: readonly { startMs: number; endMs: number }[]) {
   return measureCall(evidence(agent, caller, {}))
 }
@@ -195,6 +211,6 @@ function evidence(agent: readonly (readonly [number, number])[], caller: readonl
 
 function records(said: string, sources: string[]): ServerCall {
   const stages = [{ stage: 'endpoint' as const, ms: 300 }, { stage: 'template' as const, ms: 5 }]
-  const turn = { turn: 1, startedAt: '2026-03-02T15:00:02Z', input: 'speech', heard: 'x', said, delivered: said, sources, actions: [], gapMs: 305, patienceMs: 0, stages, work: [], budgetExceededByMs: 0, stalled: false, endpoint: { rule: 'complete', lastVoicedMs: 2200 }, interruption: null }
+  const turn = { turn: 1, startedAt: '2026-03-02T15:00:02Z', input: 'speech', heard: 'x', said, delivered: said, sources, actions: [], gapMs: 305, patienceMs: 0, stages, work: [], budgetExceededByMs: 0, stalled: false, endpoint: { rule: 'complete', lastVoicedMs: 2200, waitMs: 300 }, interruption: null }
   return { call: { startedAt: '2026-03-02T15:00:00Z', outcome: 'completed', endedAt: '2026-03-02T15:00:06Z', lostFrameCount: 0 }, turns: [turn] }
 }
