@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { SAMPLE_RATE_HZ } from '../audio/frame.ts'
 import { encodeMulaw } from '../audio/g711.ts'
 import { ClientsViaError } from '../core/errors.ts'
-import { listScripts, readCallScript, type CallScript } from './call-script.ts'
+import { listScripts, readCallScript, type CallScript, type ScriptStep } from './call-script.ts'
 import { CallerSpeech } from './caller-voices.ts'
 import { callerSpans } from './ears.ts'
 import { atLevel, CALLER_SPEECH_DB, fromPcm, lineNoise, seededRandom, seedOf, speechLevelDb, telephoneBand, toPcm } from './telephone-line.ts'
@@ -23,8 +23,7 @@ export async function makeRecordings(folder: string): Promise<number> {
       const script = await readCallScript(folder, name)
       for (const step of script.steps) {
         if (step.do !== 'say' && step.do !== 'noise') continue
-        const clean = step.do === 'say' ? await spoken(speech, step.text, step.voice) : await sound(speech, step.sound, step.durationMs, seedOf(step.wav))
-        const bytes = mulawWav(onTheLine(clean, script, step.wav))
+        const bytes = mulawWav(step.do === 'say' ? await lineOf(speech, step, script) : onTheLine(await sound(speech, step.sound, step.durationMs, seedOf(step.wav)), script, step.wav))
         const before = made.get(step.wav)
         if (before !== undefined && Buffer.compare(before, bytes) !== 0) {
           throw new ClientsViaError('INVALID_INPUT', `${step.wav} is named twice, with different words, voices or lines (last in ${name}.json)`)
@@ -40,6 +39,11 @@ export async function makeRecordings(folder: string): Promise<number> {
   for (const name of await readdir(folder)) if (name.endsWith('.wav') && !made.has(name)) await rm(join(folder, name))
   for (const [name, bytes] of made) await writeFile(join(folder, name), bytes)
   return total
+}
+
+/** A caller's line as it comes over the script's telephone line, 8 kHz; in the voice that the script names, or in another one. */
+export async function lineOf(speech: CallerSpeech, step: Extract<ScriptStep, { do: 'say' }>, script: CallScript, voice = step.voice): Promise<Int16Array> {
+  return onTheLine(await spoken(speech, step.text, voice), script, step.wav)
 }
 
 /** `[pause 900]` in the text is silence of that many ms. */

@@ -27,6 +27,8 @@ export class FakeLeg implements CallLeg {
   readonly #scope = new Scope()
   readonly #speech: { fromMs: number; toMs: number; level: number }[] = []
   readonly #startedAt: Instant
+  #clip: { fromMs: number; samples: Int16Array } | null = null
+  #line: Int16Array | null = null
   #playedUntilMs = 0
   #marks: { name: string; dueMs: number; scope: Scope }[] = []
   #oldestGeneration = 0
@@ -60,6 +62,16 @@ export class FakeLeg implements CallLeg {
   speak(delayMs: number, durationMs: number, level = 0.2): void {
     const fromMs = this.mediaNowMs() + delayMs
     this.#speech.push({ fromMs, toMs: fromMs + durationMs, level })
+  }
+
+  /** The caller's recorded sound, from now on. */
+  playSound(samples: Int16Array): void {
+    this.#clip = { fromMs: this.mediaNowMs(), samples }
+  }
+
+  /** What the line carries while nobody speaks, over and over. */
+  set lineSound(samples: Int16Array) {
+    this.#line = samples
   }
 
   press(digit: string): void {
@@ -144,11 +156,12 @@ export class FakeLeg implements CallLeg {
     let seed = 1
     for (let frame = 0; !this.#over; frame++) {
       const mediaMs = frame * FRAME_MS
+      const recorded = this.#recorded(mediaMs)
       const burst = this.#speech.find((speech) => mediaMs >= speech.fromMs && mediaMs < speech.toMs)
       const samples = new Int16Array(FRAME_SAMPLES)
       for (let i = 0; i < FRAME_SAMPLES; i++) {
         seed = (seed * 1103515245 + 12345) & 0x7fffffff
-        samples[i] = (seed / 0x3fffffff - 1) * 32767 * (burst?.level ?? 0.0005)
+        samples[i] = recorded?.[i] ?? (seed / 0x3fffffff - 1) * 32767 * (burst?.level ?? 0.0005)
       }
       try {
         await this.#clock.sleep(mediaMs + FRAME_MS - this.mediaNowMs(), this.#scope.signal)
@@ -157,5 +170,15 @@ export class FakeLeg implements CallLeg {
       }
       this.#events.push({ kind: 'audio', frame: { mulaw: encodeMulaw(samples), samples, mediaMs, capturedAt: this.instantOf(mediaMs) } })
     }
+  }
+
+  #recorded(mediaMs: number): Int16Array | null {
+    const clip = this.#clip
+    if (clip !== null) {
+      const at = Math.round((mediaMs - clip.fromMs) * 8)
+      if (at >= 0 && at < clip.samples.length) return clip.samples.subarray(at, at + FRAME_SAMPLES)
+    }
+    const line = this.#line
+    return line === null ? null : line.subarray((mediaMs * 8) % (line.length - FRAME_SAMPLES), ((mediaMs * 8) % (line.length - FRAME_SAMPLES)) + FRAME_SAMPLES)
   }
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import type { VoiceActivityEngine } from '../../src/audio/voice-activity.ts'
 import type { EffectsForTurn } from '../../src/booking/effect.ts'
 import { InMemoryCallDirectory } from '../../src/call/call-directory.ts'
 import type { TurnRecord } from '../../src/call/call-record.ts'
@@ -14,6 +15,7 @@ import { ScriptRunner } from '../../src/load/script-runner.ts'
 import type { MadeByCall } from '../../src/load/turn-records.ts'
 import { createResponder } from '../../src/response/intelligence-loop.ts'
 import { unfinishedLead } from '../../src/response/unfinished-lead.ts'
+import { correctMishearings } from '../../src/transcription/vocabulary.ts'
 import type { Transcriber, TranscriberOptions, TranscriptEvent, TranscriptionSession, Word } from '../../src/transcription/transcriber.ts'
 import { createTurnDetector } from '../../src/turn-taking/endpointing.ts'
 import { createInterruptionDetector } from '../../src/turn-taking/interruption.ts'
@@ -105,11 +107,17 @@ export function readScript(name: string): CallScript {
   return parseCallScript(JSON.parse(readFileSync(file, 'utf8')), name)
 }
 
+/** What a caller's lines sound like, 8 kHz, and the line between them. */
+export type CallerSound = Readonly<{ line: Int16Array; of: (step: ScriptStep & { do: 'say' }) => Int16Array }>
+
 export type ScriptedCall = Readonly<{ callSid: string; turns: readonly TurnRecord[]; made: MadeByCall; end: 'caller' | 'agent'; outcome: string }>
 
 /** A demo company that answers in virtual time: everything real but the engines, the store and the booking desk's calendar. */
-export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options: { wallTime?: Date } = {}) {
-  const clock = new VirtualClock(options.wallTime)
+export function scriptedCompany(
+  name: Parameters<typeof demoCompany>[0],
+  options: { wallTime?: Date; clock?: VirtualClock; voiceActivity?: VoiceActivityEngine; listen?: Transcriber } = {},
+) {
+  const clock = options.clock ?? new VirtualClock(options.wallTime)
   const scope = new Scope()
   const context = contextOf(demoCompany(name))
   const desk = new FakeDesk(context.company)
@@ -144,8 +152,8 @@ export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options
     observer: { callStarted: () => undefined, callEnded: () => undefined, turnFinished: () => undefined },
     unfinished: unfinishedLead,
     conversation: {
-      voiceActivity: new FakeVoiceActivity(),
-      transcriber,
+      voiceActivity: options.voiceActivity ?? new FakeVoiceActivity(),
+      transcriber: options.listen ?? transcriber,
       responder,
       effects,
       createTurnDetector: (preset) => createTurnDetector({ preset }),
@@ -156,7 +164,7 @@ export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options
         const count = heardMs >= audioMs ? words.length : Math.floor((heardMs / audioMs) * words.length)
         return { text: words.slice(0, count).join(' '), complete: count === words.length }
       },
-      correct: (_context, text) => text,
+      correct: (loaded, text) => correctMishearings(text, loaded.company.mishearings),
       lines: (loaded) => ({ stall: loaded.agent.lines.stall.map((line) => line as SpeakableText), apology: loaded.agent.lines.inaudible as SpeakableText }),
       voice: () => voice,
       budget: { targetMs: 600, hardMs: 1000, stallAfterMs: 700, stagesMs: {} },
@@ -179,10 +187,11 @@ export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options
       const leg = new FakeLeg(clock, { companyId: context.company.id, ...start })
       return { leg, over: service.handle(leg, scope.signal) }
     },
-    /** Plays a script to its end, as the load harness does over a socket. */
-    async play(script: CallScript, from = script.from): Promise<ScriptedCall> {
+    /** Plays a script to its end, as the load harness does over a socket. With `sound` the caller's lines are heard, not only known. */
+    async play(script: CallScript, from = script.from, sound: CallerSound | null = null): Promise<ScriptedCall> {
       const callSid = this.nextCallSid()
       const { leg, over } = this.dial({ callSid, from })
+      if (sound !== null) leg.lineSound = sound.line
       let isOver = false
       let end: ScriptedCall['end'] = 'agent'
       void over.then(() => {
@@ -193,13 +202,14 @@ export function scriptedCompany(name: Parameters<typeof demoCompany>[0], options
       while (!isOver) {
         await clock.sleep(TICK_MS)
         const nowMs = leg.mediaNowMs()
-        const act = runner.tick(nowMs, earOf(leg), (step) => durationOf(step))
+        const act = runner.tick(nowMs, earOf(leg), (step) => (step.do === 'say' && sound !== null ? sound.of(step).length / 8 : durationOf(step)))
         if (act?.kind === 'hang-up') {
           end = 'caller'
           leg.callerHangsUp()
           break
         }
-        if (act?.kind === 'step' && act.step.do === 'say') for (const { fromMs, toMs } of wordsOf(callSid).say(act.step.text, nowMs)) leg.speak(fromMs - nowMs, toMs - fromMs)
+        if (act?.kind === 'step' && act.step.do === 'say' && sound !== null) leg.playSound(sound.of(act.step))
+        else if (act?.kind === 'step' && act.step.do === 'say') for (const { fromMs, toMs } of wordsOf(callSid).say(act.step.text, nowMs)) leg.speak(fromMs - nowMs, toMs - fromMs)
         if (act?.kind === 'step' && act.step.do === 'press') for (const [index, digit] of [...act.step.digits].entries()) keys.push({ digit, atMs: nowMs + index * 250 })
         while (keys[0] !== undefined && keys[0].atMs <= nowMs) leg.press((keys.shift() as { digit: string }).digit)
       }

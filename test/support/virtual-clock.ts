@@ -11,9 +11,12 @@ export class VirtualClock implements Clock {
   #order = 0
   readonly #timers = new Set<Timer>()
   readonly #wallStartMs: number
+  readonly #settled: () => Promise<void>
 
-  constructor(wallStart = new Date('2026-03-02T15:00:00Z')) {
+  /** `settled`: what time stands still for besides promises, such as a model that is computing. */
+  constructor(wallStart = new Date('2026-03-02T15:00:00Z'), settled: () => Promise<void> = settle) {
     this.#wallStartMs = wallStart.getTime()
+    this.#settled = settled
   }
 
   now(): Instant {
@@ -56,7 +59,7 @@ export class VirtualClock implements Clock {
   /** Moves time forward, firing timers in order and letting promises settle after each. */
   async advance(durationMs: number): Promise<void> {
     const until = this.#nowMs + durationMs
-    await settle()
+    await this.#settled()
     for (;;) {
       let next: Timer | null = null
       for (const timer of this.#timers) {
@@ -66,7 +69,7 @@ export class VirtualClock implements Clock {
       if (next === null) break
       this.#nowMs = Math.max(this.#nowMs, next.at)
       next.fire()
-      await settle()
+      await this.#settled()
     }
     this.#nowMs = until
   }
@@ -79,7 +82,7 @@ export class VirtualClock implements Clock {
     })
     watched.catch(() => undefined)
     const deadline = this.#nowMs + limitMs
-    await settle()
+    await this.#settled()
     while (!done) {
       let nextAt = Infinity
       for (const timer of this.#timers) nextAt = Math.min(nextAt, timer.at)
@@ -92,6 +95,6 @@ export class VirtualClock implements Clock {
 }
 
 /** Runs every microtask, and one turn of immediates for code that hops through streams. */
-function settle(): Promise<void> {
+export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

@@ -1,0 +1,80 @@
+/** Scripted calls through the real voice detector and recogniser in virtual time: `npm run bench:calls -- --script 'booking-*'`. */
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { SAMPLE_RATE_HZ } from '../../src/audio/frame.ts'
+import { loadConfig } from '../../src/config.ts'
+import { listScripts, loadScript, type LoadedScript, type ScriptStep } from '../../src/load/call-script.ts'
+import { CALLER_VOICES, CallerSpeech } from '../../src/load/caller-voices.ts'
+import { outcomeProblems } from '../../src/load/outcome-judgement.ts'
+import { lineOf } from '../../src/load/recordings.ts'
+import { CALLER_SPEECH_DB, lineNoise, overMulaw, seedOf, toPcm } from '../../src/load/telephone-line.ts'
+import type { TurnRecord } from '../../src/call/call-record.ts'
+import { scriptedCompany, type CallerSound, type ScriptedCall } from '../support/script-call.ts'
+import { HeardEngines } from './support/heard-call.ts'
+
+const SCRIPT_FOLDER = join(import.meta.dirname, '../../media/calls')
+const COMPANIES: Readonly<Record<string, 'polar-bay-air' | 'harbor-lane-dental' | 'juniper-coffee'>> = { '+15550100000': 'polar-bay-air', '+15550100001': 'harbor-lane-dental', '+15550100002': 'juniper-coffee' }
+const LINE_SAMPLES = 4 * SAMPLE_RATE_HZ
+const LONGEST_CALL_MS = 600_000
+
+const { values } = parseArgs({
+  options: {
+    script: { type: 'string', multiple: true, default: ['booking-*'] },
+    /** Other voices than the scripts'; "all" for every one. */
+    voice: { type: 'string', multiple: true, default: ['recorded'] },
+    snr: { type: 'string' },
+    transcript: { type: 'boolean', default: false },
+  },
+})
+
+const names = await listScripts(SCRIPT_FOLDER)
+const wanted = names.filter((name) => values.script.some((one) => (one.endsWith('*') ? name.startsWith(one.slice(0, -1)) : name === one)))
+const voices = values.voice.includes('all') ? Object.keys(CALLER_VOICES) : values.voice
+const engines = await HeardEngines.open(join(loadConfig({}).dataDir, 'cache', 'models'))
+const speech = await CallerSpeech.open()
+const right = new Map<string, number>()
+try {
+  for (const voice of voices) {
+    for (const name of wanted) {
+      const script = await loadScript(SCRIPT_FOLDER, name)
+      if (script.script.outcome === undefined) continue
+      const calls = await play(script, await soundOf(script, voice))
+      const problems = calls.flatMap((call) => outcomeProblems(script.script.outcome as NonNullable<typeof script.script.outcome>, call.made))
+      right.set(name, (right.get(name) ?? 0) + (problems.length === 0 ? 1 : 0))
+      process.stdout.write(`${problems.length === 0 ? 'right' : 'WRONG'} ${name}, ${voice}\n`)
+      if (values.transcript || problems.length > 0) for (const call of calls) process.stdout.write(`${call.turns.map(turnText).join('\n')}\n`)
+      for (const problem of problems) process.stdout.write(`  ! ${problem}\n`)
+    }
+  }
+} finally {
+  await speech.close()
+  await engines.close()
+}
+for (const [name, count] of right) process.stdout.write(`${name.padEnd(24)} ended right ${count} of ${voices.length}\n`)
+
+async function play({ script }: LoadedScript, sound: CallerSound): Promise<ScriptedCall[]> {
+  const clock = engines.clock()
+  const company = scriptedCompany(COMPANIES[script.to] ?? 'polar-bay-air', { clock, voiceActivity: engines.voiceActivity(), listen: engines.transcriber(clock) })
+  const callers = Array.from({ length: script.callers }, (_, caller) => `${script.from.slice(0, -1)}${(Number(script.from.at(-1)) + caller) % 10}`)
+  return clock.runUntil(Promise.all(callers.map((from) => company.play(script, from, sound))), LONGEST_CALL_MS)
+}
+
+async function soundOf(loaded: LoadedScript, voice: string): Promise<CallerSound> {
+  const script = values.snr === undefined ? loaded.script : { ...loaded.script, line: { snrDb: Number(values.snr) } }
+  const line = toPcm(lineNoise(LINE_SAMPLES, CALLER_SPEECH_DB - script.line.snrDb, seedOf(script.name)))
+  const spoken = new Map<string, Int16Array>()
+  for (const step of script.steps) {
+    if (step.do !== 'say') continue
+    const recorded = loaded.clips.get(step.wav)?.samples ?? new Int16Array()
+    spoken.set(step.wav, voice === 'recorded' ? recorded : overMulaw(await lineOf(speech, step, script, voice)))
+  }
+  return { line, of: (step: ScriptStep & { do: 'say' }) => spoken.get(step.wav) ?? new Int16Array() }
+}
+
+function turnText(turn: TurnRecord): string {
+  const { expectation, endpoint, reading } = turn
+  const asked = expectation === undefined || expectation.kind === 'open' ? '' : expectation.kind === 'form' ? ` (asked for ${expectation.asked ?? 'anything'})` : ` (asked for ${expectation.kind})`
+  const end = endpoint === null ? '' : ` [${endpoint.rule} ${Math.round(endpoint.waitMs)} ms, gap ${Math.round(turn.gapMs ?? -1)}]`
+  const read = reading === undefined ? '' : `\n    read   ${reading.verdict} "${reading.text}" ${reading.slots.map((slot) => `${slot.slotId}=${slot.value} ${slot.confidence}`).join(', ')} ${JSON.stringify(reading.scores)}`
+  return `  ${turn.turn} ${turn.input}${asked}: ${turn.heard}${end}${read}\n    agent  ${turn.delivered}${turn.interruption === null ? '' : ` [cut: ${turn.interruption.rule}]`}`
+}
