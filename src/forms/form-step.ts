@@ -7,7 +7,7 @@ import { FORM_LINES, soFarLine } from './form-lines.ts'
 import type { FormContext, FormMove, Offering, Said } from './form-move.ts'
 import { advance, askSlot, corrections, expectationOf, put, wish } from './form-questions.ts'
 import { isVisitTime, newFormState, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
-import { findSlots, isBareAnswer, numberLengths, type SlotFill } from './slot-finder.ts'
+import { findSlots, isBareAnswer, namesATime, numberLengths, type SlotFill } from './slot-finder.ts'
 import { acceptedValue } from './slot-values.ts'
 import { chosenTime } from './time-choice.ts'
 
@@ -91,8 +91,11 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
       return advance(context, filled(context, { ...state, slots: { ...state.slots, [slot.id]: number } }, fills, said))
     }
     if (fills.length > 0) return advance(context, filled(context, state, fills, said))
-    if (answer === 'no') return askSlot(context, state, slot)
-    return missed(context, askSlot(context, state, slot))
+    // Neither yes nor no, nor a number begun: once more, then the number itself.
+    const again = answer === null && state.misses === 0 && digitRuns(said.text).length === 0
+    if (again) return missed(context, put(context, { ...state, misses: 1 }))
+    const move = askSlot(context, { ...state, misses: 0 }, slot)
+    return answer === 'no' ? move : missed(context, move)
   }
   const fills = fillsOf(context, state, said, slot?.id ?? null)
   if (slot !== null && !fills.some((fill) => fill.slotId === slot.id)) {
@@ -249,7 +252,8 @@ function readFills(context: FormContext, state: FormState, reading: Reading): (S
     const slot = slotOf(context.form, read.slotId === ANSWER_SLOT ? (state.asked?.how === 'spell' ? state.asked.slotId : null) : read.slotId)
     // A grammar takes any words for a name; the readers of names are stricter.
     if (slot === null || (slot.type === 'name' && read.slotId !== ANSWER_SLOT && !isNameOnly(reading, read.value))) return []
-    if (read.slotId !== ANSWER_SLOT && read.slotId !== state.asked?.slotId && isBareAnswer(read.spoken)) return []
+    const isAsked = read.slotId === ANSWER_SLOT || read.slotId === state.asked?.slotId
+    if (!isAsked && (isBareAnswer(read.spoken) || (slot.type === 'date' && !namesATime(read.spoken)))) return []
     const said = slot.type !== 'date' ? read.value : isVisitTime(context.form, slot) ? (whenRead(context, state, slot, read.value)?.value ?? '') : (calendarDate(read.value, context.today) ?? '')
     const value = acceptedValue(slot, said)
     if (value === null) return []
@@ -260,7 +264,7 @@ function readFills(context: FormContext, state: FormState, reading: Reading): (S
 
 /** The name, and at most a way to say that it is one: "my name is", "it's". */
 function isNameOnly(reading: Reading, name: string): boolean {
-  return reading.source === 'audio' && reading.text.split(' ').length <= name.split(' ').length + 3
+  return reading.source === 'audio' && reading.text.split(' ').length <= name.split(' ').length + 3 && !namesATime(reading.text)
 }
 
 /** "In the afternoon" alone goes with the day that was talked of before. */

@@ -28,7 +28,7 @@ export function acceptedValue(slot: FormSlot, value: string): string | null {
     case 'spelling':
       return properName(trimmed)
     case 'address':
-      return /\d/.test(trimmed.replace(NUMBER_WORDS, '1')) && /[a-z]{3}/i.test(trimmed.replace(NUMBER_WORDS, ' ')) ? trimmed.slice(0, MAX_WORDS_CHARS) : null
+      return /\d\D*[a-z]{3}/i.test(trimmed.replace(NUMBER_WORDS, '1')) ? trimmed.slice(0, MAX_WORDS_CHARS) : null
     case 'date':
       return trimmed === '' ? null : trimmed.slice(0, MAX_WORDS_CHARS)
     case 'text':
@@ -36,7 +36,7 @@ export function acceptedValue(slot: FormSlot, value: string): string | null {
   }
 }
 
-/** A house has a number, and a street a name: "forty five" alone is half an address. */
+/** A house has a number, and behind it a street's name: "forty five" alone is half an address, "the first one" none. */
 const NUMBER_WORDS = /\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)\b/gi
 
 /** E.164, from ten digits, eleven with the country's 1, or a number that is E.164 already. */

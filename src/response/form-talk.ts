@@ -106,10 +106,12 @@ async function onSpeech(turn: Turn, context: FormContext, state: FormState, deps
     if (answer === 'no' && state.phase === 'paused' && (dialogue.offer.kind === 'transfer' || dialogue.offer.kind === 'message')) return resumeOffer(turn, context, state)
     return null
   }
+  // "That is all, goodbye" ends the call, and so does a no to whatever was asked; a yes is still an answer.
+  if (act === 'goodbye' && answer !== 'yes' && answer !== 'hedged' && formAct(turn.text) !== 'give-up') return null
   if (formAct(turn.text) === null) {
     const said = act === 'person' || act === 'message' ? !/\d{3}|(?:\b(?:oh|zero|one|two|three|four|five|six|seven|eight|nine)\b[ ,.-]*){4}/i.test(turn.text) : act === 'hold' || act === 'repeat'
     if (said) return { ...((await callHandling(turn, signal)) as Answer), ...(act === 'person' || act === 'message' ? {} : { expect: standingExpectation(turn, state) }) }
-    if ((act === 'goodbye' && answer === null) || act === 'foreign') return null
+    if (act === 'foreign') return null
     if (act === 'robot' || act === 'who') return asked(turn, context, state, await callHandling(turn, signal))
   }
   if (state.phase === 'paused' && answer === null && formAct(turn.text) === null) {

@@ -151,6 +151,51 @@ t.test('a caller who gives up leaves nothing; one who wants a person gets one', 
   t.equal((await person.say('Can I speak to a person?')).action?.kind, 'transfer')
 })
 
+t.test('a mind is changed in other words than "never mind" too, even in the middle of a name', async (t) => {
+  for (const words of ['Never mind, I change my mind.', 'I have changed my mind.', 'Never mind. I changed my mind.']) {
+    const call = talker('polar-bay-air')
+    await through(call, 'I would like to schedule a tune up for Wednesday morning.', words)
+    t.equal(call.dialogue.form?.phase, 'abandoned', words)
+  }
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Never mind, change it to Thursday morning.')
+  t.match(call.dialogue.form?.slots['when'], { value: /^Thursday/ }, 'what is changed is not given up')
+})
+
+t.test('a goodbye in the middle ends the call, whatever was being asked', async (t) => {
+  for (const words of ['That is all. Goodbye.', 'No, goodbye.', 'Goodbye.']) {
+    const call = talker('polar-bay-air')
+    await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.')
+    const reply = await call.say(words)
+    t.match(reply.action, { kind: 'hang-up', reason: 'goodbye' }, `${words} -> ${reply.said}`)
+  }
+})
+
+t.test('who is not understood at "is it the number you are calling from" is asked that once more, then for the number', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.')
+  t.match((await call.say('Worse.')).said, /the number you are calling from/)
+  t.match((await call.say('Worse.')).said, /What number/)
+})
+
+t.test('"the first one" is no first of the month, unless a day was asked for', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.', 'Yes.', '45 Main Street.')
+  const wanted = call.dialogue.form?.slots['when']
+  const reading: Reading = { verdict: 'act', text: 'the first one', slots: [{ slotId: 'when', value: 'the first', spoken: 'the first', confidence: 1 }], doubtful: null, scores: { costPerToken: 0.1, maxWordRegret: 0, gap: null }, source: 'audio' }
+  await call.say({ kind: 'speech', text: 'The first one.', reading })
+  t.same(call.dialogue.form?.slots['when'], wanted)
+})
+
+t.test('a day put right is not taken for the name that was asked for', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Monday.')
+  const reading: Reading = { verdict: 'read-back', text: 'no found wednesday', slots: [{ slotId: 'name', value: 'Found', spoken: 'found', confidence: 0.6 }], doubtful: null, scores: { costPerToken: 0.4, maxWordRegret: 0.9, gap: 0.3 }, source: 'audio' }
+  await call.say({ kind: 'speech', text: 'No, found Wednesday.', reading })
+  t.equal(call.dialogue.form?.slots['name'], undefined)
+  t.match(call.dialogue.form?.slots['when'], { value: /^Wednesday/ })
+})
+
 t.test('times that are gone are never promised', async (t) => {
   const call = talker('polar-bay-air')
   await through(call, 'I would like to schedule a tune up.', 'Tuesday at nine.', 'Jane Smith.', 'Yes.', '12 Palm Street.')
