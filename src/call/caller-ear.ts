@@ -247,7 +247,7 @@ export class CallerEar {
           return
         }
         this.#heard = { utterance: event.utterance, text, audioEndMs: event.audioEndMs, final: event.final, reading }
-        this.#tellTurn({ kind: 'transcript', text, audioEndMs: event.audioEndMs, final: event.final })
+        this.#tellTurn({ kind: 'transcript', text, audioEndMs: event.audioEndMs, final: event.final, reading })
         // On a line with echo the recogniser hears the agent too: its words prove nothing about the caller.
         if (this.#agentAudible && this.#deps.echo.lagMs === null) this.#tellInterruption({ kind: 'words', atMs: this.#deps.leg.mediaNowMs(), text })
         this.#listener.words(this.#heard)

@@ -1,4 +1,6 @@
 import { OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
+import type { Reading } from '../core/reading.ts'
+import { answerState } from './answer-state.ts'
 import { hasWords, isAcknowledgement } from './acknowledgements.ts'
 import { refuseMissingNumbers } from './signal-check.ts'
 import { planWait, waitsOf, type TurnWaits, type WaitPlan } from './turn-waits.ts'
@@ -53,7 +55,7 @@ const FRAME_MS = 20
 const SPEAKING_HANGOVER_MS = 40
 
 type Phase = 'idle' | 'speech' | 'pause' | 'committed'
-type Transcript = Readonly<{ text: string; audioEndMs: number }>
+type Transcript = Readonly<{ text: string; audioEndMs: number; reading: Reading | null }>
 
 class FusedTurnDetector implements TurnDetector {
   readonly #fusion = new VoiceFusion()
@@ -66,6 +68,8 @@ class FusedTurnDetector implements TurnDetector {
   /** The latest text had no words; `#transcript` keeps the words before it. */
   #wordless = false
   #lastVoicedMs = 0
+  /** The longest pause that this utterance went on after. */
+  #longestPauseMs = 0
   /** Speech in this utterance before the current run, and where the run began that is counted now. */
   #voicedMs = 0
   #countedRunMs = -1
@@ -165,7 +169,7 @@ class FusedTurnDetector implements TurnDetector {
       case 'idle':
         if (!this.#fusion.confirmed) return
         this.#beginSpeech()
-        decisions.push({ kind: 'speech-started', atMs: this.#nowMs, firstVoicedMs: this.#runSinceMs(), rule: this.#rule('voiced') })
+        decisions.push({ kind: 'speech-started', atMs: this.#nowMs, firstVoicedMs: Math.max(this.#closedAtMs, this.#fusion.run?.onsetMs ?? this.#nowMs), rule: this.#rule('voiced') })
         return
       case 'speech':
         this.#lastVoicedMs = this.#fusion.lastVoicedMs
@@ -194,6 +198,7 @@ class FusedTurnDetector implements TurnDetector {
     if (this.#phase === 'committed' || this.#speculatedText !== null) this.#retract(rule, decisions)
     this.#vendorEndMs = -Infinity
     this.#vendorEagerMs = -Infinity
+    this.#longestPauseMs = Math.max(this.#longestPauseMs, this.#runSinceMs() - this.#lastVoicedMs)
     this.#beginSpeech()
     decisions.push({ kind: 'speech-resumed', atMs: this.#nowMs, rule: this.#rule(rule) })
   }
@@ -277,7 +282,9 @@ class FusedTurnDetector implements TurnDetector {
     const plan = planWait({
       text: fresh ? (this.#wordless ? '' : text.text) : null,
       anyText: text !== null,
+      answer: fresh && !this.#wordless ? answerState(this.#expectation, text.reading) : null,
       expectation: this.#expectation,
+      longestPauseMs: this.#longestPauseMs,
       waits: waitsOf(this.#preset, this.#overrides),
     })
     if (this.#vendorEndMs < this.#lastVoicedMs - TEXT_LAG_MS) return plan
@@ -288,7 +295,8 @@ class FusedTurnDetector implements TurnDetector {
     if (signal.audioEndMs <= this.#closedAtMs) return
     // A recogniser that suddenly hears nothing has failed on this audio; the words it heard before were said all the same.
     this.#wordless = !hasWords(signal.text)
-    this.#transcript = { text: this.#wordless ? (this.#transcript?.text ?? '') : signal.text, audioEndMs: signal.audioEndMs }
+    const { text, reading } = this.#wordless ? { text: this.#transcript?.text ?? '', reading: null } : { text: signal.text, reading: signal.reading ?? null }
+    this.#transcript = { text, reading, audioEndMs: signal.audioEndMs }
     // Words where no speech was found: the recogniser hears better than the voice detectors, and nothing said may be lost. Not over
     // the agent, whose own words may come back on the line.
     if (this.#phase !== 'idle' || this.#agentAudible || !hasWords(signal.text)) return
@@ -329,6 +337,7 @@ class FusedTurnDetector implements TurnDetector {
     this.#wordless = false
     this.#certain = false
     this.#voicedMs = 0
+    this.#longestPauseMs = 0
     this.#speculatedText = null
     this.#vendorEndMs = -Infinity
     this.#vendorEagerMs = -Infinity

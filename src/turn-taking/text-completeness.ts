@@ -1,5 +1,7 @@
 import { askedShape, digitsWanted, type Expectation } from '../core/expectation.ts'
+import { namesAnHour, type AnswerState } from './answer-state.ts'
 import { countSpokenDigits, endsInDictation } from './spoken-digits.ts'
+import { countSpelledLetters } from './spoken-letters.ts'
 
 export type Completeness = Readonly<{
   /** Above 0 the sentence sounds finished, below 0 unfinished; see `COMPLETE` and `INCOMPLETE`. */
@@ -8,6 +10,10 @@ export type Completeness = Readonly<{
   cue: string
   /** Digits of the number asked for that were not said yet. */
   missingDigits: number
+  /** Letters of a word that is being spelled; 0 where none is. */
+  letters: number
+  /** A short answer and nothing else: what was asked is said, a little more may follow. */
+  isBareAnswer: boolean
 }>
 
 /** From this score on the shortest wait is enough. */
@@ -18,24 +24,26 @@ export const INCOMPLETE = -0.8
 /**
  * Whether the words so far sound like a finished turn. Fixed weights, nothing learned: on telephone calls the cues that carry are a
  * question, a closing phrase, a trailing comma, filler, auxiliary or contraction; a full stop says little, for recognisers put one
- * everywhere. Pure; a few microseconds.
+ * everywhere. `answer` is what was understood of it in the light of what was asked. Pure; a few microseconds.
  */
-export function textCompleteness(text: string, expectation: Expectation): Completeness {
+export function textCompleteness(text: string, expectation: Expectation, answer: AnswerState | null = null): Completeness {
   const trimmed = text.trim()
   const words = wordsOf(trimmed)
   const last = words.at(-1)
-  if (last === undefined) return { score: -0.3, cue: 'no-words', missingDigits: 0 }
+  if (last === undefined) return { ...NOTHING_KNOWN, score: -0.3, cue: 'no-words' }
   const counts = digitsWanted(expectation)
   const longest = counts?.at(-1)
   if (counts !== null && longest !== undefined) {
     const count = countSpokenDigits(trimmed)
     const cue = `digits ${count} of ${counts.join(' or ')}`
-    if (count >= longest) return { score: 2, cue, missingDigits: 0 }
+    if (count >= longest) return { ...NOTHING_KNOWN, score: 2, cue }
     // Not one digit: an answer such as "I don't know it" is read like any other sentence. A shorter length that is plausible may
     // be the whole number: one digit more is waited for, not several.
-    if (count > 0) return { score: -2, cue, missingDigits: counts.includes(count) ? 1 : longest - count }
+    if (count > 0) return { ...NOTHING_KNOWN, score: -2, cue, missingDigits: counts.includes(count) ? 1 : longest - count }
   }
-  const cues: [cue: string, weight: number][] = [markCue(trimmed)]
+  const letters = spelledLetters(trimmed, expectation)
+  if (letters > 0) return { ...NOTHING_KNOWN, score: -1.5, cue: `letters ${letters}`, letters }
+  const cues: [cue: string, weight: number][] = [answer === 'whole' ? ['answer', ANSWERED] : markCue(trimmed)]
   const asks = trimmed.endsWith('?')
   const closing = isClosing(words)
   const dangling = closing ? null : danglingCue(words, asks)
@@ -55,7 +63,22 @@ export function textCompleteness(text: string, expectation: Expectation): Comple
     score += cue[1]
     if (Math.abs(cue[1]) >= Math.abs(strongest[1])) strongest = cue
   }
-  return { score: Math.round(score * 100) / 100, cue: strongest[0], missingDigits: 0 }
+  // There is room for more in what may be said: a question's mark or a full stop does not end it.
+  if (answer === 'part' && score >= COMPLETE) return { ...NOTHING_KNOWN, score: COMPLETE - 0.1, cue: 'form-open' }
+  const isBareAnswer = !closing && (answer === 'whole' || (strongest[0] === 'yes-no' && words.length === 1))
+  return { ...NOTHING_KNOWN, score: Math.round(score * 100) / 100, cue: strongest[0], isBareAnswer }
+}
+
+const NOTHING_KNOWN = { missingDigits: 0, letters: 0, isBareAnswer: false } as const
+/** What was asked for is said: as good as a sentence that is whole. */
+const ANSWERED = 1
+
+/** Where a spelling was asked for, or a name: the second half of "Smith. S M I". */
+function spelledLetters(text: string, expectation: Expectation): number {
+  const shape = askedShape(expectation)
+  if (shape?.kind !== 'spelling' && shape?.kind !== 'name') return 0
+  const letters = countSpelledLetters(text)
+  return shape.kind === 'spelling' || (letters > 1 && endsInDictation(text)) ? letters : 0
 }
 
 function wordsOf(text: string): readonly string[] {
@@ -127,7 +150,9 @@ function slotCue(words: readonly string[], expectation: Expectation): [string, n
     case 'date': {
       const last = words.at(-1) as string
       if (MONTHS.has(last)) return ['month-alone', -1.5]
-      return words.some((word) => DAYS.has(word)) || words.some((word) => MONTHS.has(word)) ? ['date', 0.8] : null
+      if (words.some((word) => MONTHS.has(word))) return ['date', 0.8]
+      // A day alone may go on: "Tuesday" ... "in the morning".
+      return words.some((word) => DAYS.has(word)) ? ['date', namesAnHour(words.join(' ')) ? 0.8 : 0.4] : null
     }
   }
 }
@@ -141,7 +166,7 @@ const FILLERS = set('um umm uh uhm erm er hmm mm')
 const SOFT_FILLERS = set('like well basically')
 /** "as well" and "very well" end sentences. */
 const AS_WELL = set('as very')
-const LINKERS = set('and or but because cause if than the a an my your our their his just')
+const LINKERS = set('and or but because cause if than the a an my your our their his just some')
 /** A turn that has only these so far has only been opened: "Sure. | It's a two thousand eighteen Model S." */
 const OPENERS = set('ok okay sure yeah yes well wow right alright all so um umm uh oh hm hmm')
 const PREPOSITIONS = set('to of in on at for with from by about into onto between around until before after without as')

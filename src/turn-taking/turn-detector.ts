@@ -1,4 +1,5 @@
 import type { Expectation } from '../core/expectation.ts'
+import type { Reading } from '../core/reading.ts'
 
 export type TurnPreset = 'brisk' | 'balanced' | 'patient'
 export const TURN_PRESETS: readonly TurnPreset[] = ['brisk', 'balanced', 'patient']
@@ -12,8 +13,8 @@ export type SpeechSignal =
   | Readonly<{ kind: 'energy'; atMs: number; energyDb: number; echo?: boolean }>
   /** Once a Silero window, a little later than the frames it covers; `atMs` is the window's end. */
   | Readonly<{ kind: 'voice'; atMs: number; probability: number }>
-  /** The whole utterance so far. */
-  | Readonly<{ kind: 'transcript'; text: string; audioEndMs: number; final: boolean }>
+  /** The whole utterance so far. `reading`: what it means in the light of what was asked, where something was. */
+  | Readonly<{ kind: 'transcript'; text: string; audioEndMs: number; final: boolean; reading?: Reading | null }>
   | Readonly<{ kind: 'turn-hint'; hint: 'eager-end' | 'resumed' | 'end'; confidence: number; atMs: number }>
   /** 'audible': the reply's first frame is on the wire, the utterance is closed. 'silent': the agent has finished speaking. */
   | Readonly<{ kind: 'agent'; state: 'audible' | 'silent'; atMs: number }>

@@ -19,6 +19,8 @@ export class VoiceFusion {
   #voiceAtMs = -Infinity
   #frameAtMs = 0
   #run: Run | null = null
+  /** A run that ended before it was confirmed. */
+  #faint: Readonly<{ onsetMs: number; endMs: number }> | null = null
   #lastVoicedMs = -Infinity
 
   /** The stretch of speech going on now, gaps up to `RUN_GAP_MS` bridged; null in silence. */
@@ -142,7 +144,10 @@ export class VoiceFusion {
   #extend(atMs: number, frameMs: number): void {
     if (this.#run === null) {
       const sinceMs = Math.max(this.#lastVoicedMs, atMs - LONGEST_LOOKBACK_MS, this.#energyOn ? this.#loudSinceMs : atMs - frameMs)
-      this.#run = { sinceMs, voicedMs: atMs - sinceMs, peak: 0, convincedWindows: 0 }
+      const faint = this.#faint
+      const onsetMs = faint !== null && sinceMs - faint.endMs <= FAINT_GAP_MS ? faint.onsetMs : sinceMs
+      this.#run = { sinceMs, onsetMs, voicedMs: atMs - sinceMs, peak: 0, convincedWindows: 0 }
+      this.#faint = null
       this.#judge(this.#run, this.#probability)
     } else this.#run.voicedMs += frameMs
     this.#lastVoicedMs = atMs
@@ -154,13 +159,18 @@ export class VoiceFusion {
   }
 
   #endRunAfterGap(atMs: number): void {
-    if (atMs - this.#lastVoicedMs > RUN_GAP_MS) this.#run = null
+    const run = this.#run
+    if (run === null || atMs - this.#lastVoicedMs <= RUN_GAP_MS) return
+    if (!this.confirmed && run.voicedMs >= FAINT_MS) this.#faint = { onsetMs: run.onsetMs, endMs: this.#lastVoicedMs }
+    this.#run = null
   }
 }
 
 type Run = {
   /** Where it began. */
   sinceMs: number
+  /** Where the speech began that it belongs to: a short first word may be too little to be told from a click, until more follows. */
+  onsetMs: number
   /** Voiced time in it. */
   voicedMs: number
   /** Silero's best, and how many windows it took for speech. */
@@ -202,6 +212,9 @@ const VOICE_LATE_MS = 96
 /** A gap inside a word (a stop consonant) is shorter than this. */
 const RUN_GAP_MS = 60
 const LONGEST_LOOKBACK_MS = 200
+/** A first word said faintly, "two" before "three nine", and what of a sound is enough to be one. */
+const FAINT_GAP_MS = 350
+const FAINT_MS = 60
 const CONVINCED = 0.5
 /** One window over a half is the attack of a drum. */
 const CONVINCED_WINDOWS = 2

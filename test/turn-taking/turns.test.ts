@@ -291,7 +291,8 @@ t.test('what was asked makes a short answer whole', async (t) => {
   t.same(cue('No, not today.', { kind: 'yes-no' }), [true, 'yes-no'])
   t.same(cue('My name is Ada Lovelace.', { kind: 'name' }), [true, 'name'])
   t.same(cue('My name is', { kind: 'name' }), [false, 'trailing-auxiliary'])
-  t.same(cue('Next Tuesday.', { kind: 'date' }), [true, 'date'])
+  t.same(cue('Next Tuesday at three.', { kind: 'date' }), [true, 'date'])
+  t.equal(cue('Next Tuesday.', { kind: 'date' })[0], false, 'the hour may follow')
   t.same(cue('The third of March', { kind: 'date' }), [false, 'month-alone'])
 })
 
