@@ -1,13 +1,16 @@
 /** Scripted calls through the real voice detector and recogniser in virtual time: `npm run bench:calls -- --script 'booking-*'`. */
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SAMPLE_RATE_HZ } from '../../src/audio/frame.ts'
+import { writeWav } from '../../src/audio/wav.ts'
 import { loadConfig } from '../../src/config.ts'
 import { listScripts, loadScript, type LoadedScript, type ScriptStep } from '../../src/load/call-script.ts'
 import { CALLER_VOICES, CallerSpeech } from '../../src/load/caller-voices.ts'
 import { outcomeProblems } from '../../src/load/outcome-judgement.ts'
 import { lineOf } from '../../src/load/recordings.ts'
 import { CALLER_SPEECH_DB, lineNoise, overMulaw, seedOf, toPcm } from '../../src/load/telephone-line.ts'
+import type { EarEvidence } from '../../src/call/caller-ear.ts'
 import type { TurnRecord } from '../../src/call/call-record.ts'
 import { scriptedCompany, type CallerSound, type ScriptedCall } from '../support/script-call.ts'
 import { HeardEngines } from './support/heard-call.ts'
@@ -24,6 +27,10 @@ const { values } = parseArgs({
     voice: { type: 'string', multiple: true, default: ['recorded'] },
     snr: { type: 'string' },
     transcript: { type: 'boolean', default: false },
+    /** Every decision of the turn detector. */
+    decisions: { type: 'boolean', default: false },
+    /** A folder for what the recogniser was given, decode by decode. */
+    decodes: { type: 'string' },
   },
 })
 
@@ -32,11 +39,22 @@ const wanted = names.filter((name) => values.script.some((one) => (one.endsWith(
 const voices = values.voice.includes('all') ? Object.keys(CALLER_VOICES) : values.voice
 const engines = await HeardEngines.open(join(loadConfig({}).dataDir, 'cache', 'models'))
 const speech = await CallerSpeech.open()
+let decodes = 0
+if (values.decodes !== undefined) mkdirSync(values.decodes, { recursive: true })
+engines.onDecode = ({ samples, tailPadMs, listenFor }, result) => {
+  if (values.decodes === undefined) return
+  const name = `${String(++decodes).padStart(4, '0')}-${playing}`
+  writeFileSync(join(values.decodes, `${name}.wav`), writeWav({ sampleRateHz: SAMPLE_RATE_HZ, channels: [samples] }))
+  const { expectation } = listenFor
+  appendFileSync(join(values.decodes, 'decodes.jsonl'), `${JSON.stringify({ name, tailPadMs, asked: expectation?.kind === 'form' ? expectation.asked : (expectation?.kind ?? null), result, expectation })}\n`)
+}
+let playing = ''
 const right = new Map<string, number>()
 try {
   for (const voice of voices) {
     for (const name of wanted) {
       const script = await loadScript(SCRIPT_FOLDER, name)
+      playing = `${name}-${voice}`
       if (script.script.outcome === undefined) continue
       const calls = await play(script, await soundOf(script, voice))
       const problems = calls.flatMap((call) => outcomeProblems(script.script.outcome as NonNullable<typeof script.script.outcome>, call.made))
@@ -54,9 +72,15 @@ for (const [name, count] of right) process.stdout.write(`${name.padEnd(24)} ende
 
 async function play({ script }: LoadedScript, sound: CallerSound): Promise<ScriptedCall[]> {
   const clock = engines.clock()
-  const company = scriptedCompany(COMPANIES[script.to] ?? 'polar-bay-air', { clock, voiceActivity: engines.voiceActivity(), listen: engines.transcriber(clock) })
+  const company = scriptedCompany(COMPANIES[script.to] ?? 'polar-bay-air', { clock, voiceActivity: engines.voiceActivity(), listen: engines.transcriber(clock), onEvidence: (evidence) => tellDecisions(evidence) })
   const callers = Array.from({ length: script.callers }, (_, caller) => `${script.from.slice(0, -1)}${(Number(script.from.at(-1)) + caller) % 10}`)
   return clock.runUntil(Promise.all(callers.map((from) => company.play(script, from, sound))), LONGEST_CALL_MS)
+}
+
+function tellDecisions({ decisions, signal }: EarEvidence): void {
+  if (!values.decisions) return
+  if (signal.kind === 'transcript') process.stdout.write(`      words ${JSON.stringify(signal)}\n`)
+  for (const decision of decisions) process.stdout.write(`      ${JSON.stringify(decision)}\n`)
 }
 
 async function soundOf(loaded: LoadedScript, voice: string): Promise<CallerSound> {

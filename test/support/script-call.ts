@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { VoiceActivityEngine } from '../../src/audio/voice-activity.ts'
 import type { EffectsForTurn } from '../../src/booking/effect.ts'
+import type { EarEvidence } from '../../src/call/caller-ear.ts'
 import { InMemoryCallDirectory } from '../../src/call/call-directory.ts'
 import type { TurnRecord } from '../../src/call/call-record.ts'
 import { CallService, type CallServiceDeps } from '../../src/call/call-service.ts'
@@ -115,7 +116,7 @@ export type ScriptedCall = Readonly<{ callSid: string; turns: readonly TurnRecor
 /** A demo company that answers in virtual time: everything real but the engines, the store and the booking desk's calendar. */
 export function scriptedCompany(
   name: Parameters<typeof demoCompany>[0],
-  options: { wallTime?: Date; clock?: VirtualClock; voiceActivity?: VoiceActivityEngine; listen?: Transcriber } = {},
+  options: { wallTime?: Date; clock?: VirtualClock; voiceActivity?: VoiceActivityEngine; listen?: Transcriber; onEvidence?: (evidence: EarEvidence) => void } = {},
 ) {
   const clock = options.clock ?? new VirtualClock(options.wallTime)
   const scope = new Scope()
@@ -156,6 +157,7 @@ export function scriptedCompany(
       transcriber: options.listen ?? transcriber,
       responder,
       effects,
+      onEvidence: (_companyId, _callSid, evidence) => options.onEvidence?.(evidence),
       createTurnDetector: (preset) => createTurnDetector({ preset }),
       createInterruptionDetector: () => createInterruptionDetector(),
       createEchoGuard: () => ({ sent: () => undefined, heard: () => 'caller', lagMs: null }),

@@ -34,7 +34,8 @@ export class HeardEngines {
   readonly #workload = new Workload()
   readonly #pool: MoonshinePool
   readonly #voiceModel: SileroModel
-  decodes = 0
+  /** Told every decode, for a closer look at what was misheard. */
+  onDecode: (request: DecodeRequest, result: DecodeResult) => void = () => undefined
 
   private constructor(pool: MoonshinePool, voiceModel: SileroModel) {
     this.#pool = pool
@@ -98,10 +99,10 @@ export class HeardEngines {
         onResult({ outcome: 'dropped' })
         return
       }
-      this.decodes += 1
       this.#workload.add(
         new Promise<void>((resolve) => {
           this.#pool.decode({ ...request, urgency: 'final' }, (result) => {
+            this.onDecode(request, result)
             onResult(result)
             resolve()
           })
