@@ -1,10 +1,11 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SystemClock } from '../core/clock.ts'
 import type { JudgedCall } from './call-judgement.ts'
 import type { CallRecording } from './call-recording.ts'
-import { listScripts, loadScript, parseCallScript, readClip, type LoadedScript } from './call-script.ts'
+import { listScripts, loadScript, type LoadedScript } from './call-script.ts'
+import { folderScripts } from './folder-scripts.ts'
 import { runLoad } from './load-run.ts'
 import { reportPage } from './report-page.ts'
 import { reportTable, summarise, type LoadReport } from './report.ts'
@@ -126,21 +127,6 @@ async function namedScripts(names: readonly string[]): Promise<LoadedScript[]> {
   const unknown = wanted.filter((name) => !known.includes(name))
   if (unknown.length > 0) throw new Error(`--script ${unknown.join(', ')}: not in media/calls; there are ${known.join(', ')}`)
   return Promise.all(wanted.map((name) => loadScript(SCRIPT_FOLDER, name)))
-}
-
-/** Each file is said once after the greeting. What it says is unknown, so only an answer is expected, with time for any pause. */
-async function folderScripts(folder: string): Promise<LoadedScript[]> {
-  const files = (await readdir(folder)).filter((name) => name.toLowerCase().endsWith('.wav')).toSorted()
-  if (files.length === 0) throw new Error(`--wavs ${folder}: no .wav files`)
-  return Promise.all(
-    files.map(async (file) => {
-      const clip = await readClip(join(folder, file))
-      const name = basename(file).slice(0, -4).toLowerCase().replace(/[^a-z0-9]+/g, '-')
-      const step = { do: 'say', wav: 'said.wav', text: '(unknown)', voice: 'recorded', when: { after: 'agent-finished' }, expect: { withinMs: 4000 } }
-      const script = parseCallScript({ name: `wav-${name}`, description: `The recording ${file}`, to: '+15550100000', line: { snrDb: 40 }, steps: [step] }, file)
-      return { script, clips: new Map([['said.wav', clip]]) }
-    }),
-  )
 }
 
 function dialling(loaded: LoadedScript, to: string): LoadedScript {

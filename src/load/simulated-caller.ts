@@ -274,7 +274,7 @@ class SimulatedCall {
   #durationMs(step: ScriptStep): number {
     if (step.do === 'stay-silent') return step.durationMs
     if (step.do === 'press') return step.digits.length * KEY_MS
-    return ((this.#clipOf(step)?.samples.length ?? 0) * 1000) / SAMPLE_RATE_HZ
+    return clipMs(step, this.#clipOf(step))
   }
 
   #clipOf(step: ScriptStep): Clip | null {
@@ -317,6 +317,13 @@ class SimulatedCall {
   #problem(problem: string): void {
     if (this.#problems.length < MOST_PROBLEMS) this.#problems.push(problem)
   }
+}
+
+/** A caller has spoken when the voice ends: a recording may go on in silence, and the agent answer into it. */
+function clipMs(step: ScriptStep, clip: Clip | null): number {
+  if (clip === null) return 0
+  const voiceMs = step.do === 'say' ? clip.spans.at(-1)?.endMs : undefined
+  return voiceMs ?? (clip.samples.length * 1000) / SAMPLE_RATE_HZ
 }
 
 const EMPTY_FRAME = new Int16Array(FRAME_SAMPLES)

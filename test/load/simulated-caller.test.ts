@@ -13,10 +13,10 @@ import { CONNECT, MemoryServer, SocketServer, type ScriptedStream, type StreamSc
 const QUICK_HANG_UP = [{ do: 'hang-up', when: { after: 'agent-finished', quietMs: 120 } }]
 
 /** A call in virtual time: what is measured is exact, whatever the machine does. */
-async function call(script: StreamScript, steps: unknown[] = QUICK_HANG_UP, more: { answers?: Record<string, string>; ends?: string } = {}) {
+async function call(script: StreamScript, steps: unknown[] = QUICK_HANG_UP, more: { answers?: Record<string, string>; ends?: string; silenceMs?: number } = {}) {
   const clock = new VirtualClock()
   const server = new MemoryServer({ '/twilio/voice': CONNECT, ...more.answers }, script)
-  const placed = placeCall({ clock, transport: server, target: server.url, script: loaded(steps, more.ends) }, new AbortController().signal)
+  const placed = placeCall({ clock, transport: server, target: server.url, script: loaded(steps, more.ends, more.silenceMs) }, new AbortController().signal)
   const evidence = await clock.runUntil(placed)
   return { evidence, posts: server.posts, streams: server.streams.map((stream) => stream.received), clock }
 }
@@ -136,6 +136,22 @@ t.test('the gap is measured by ear, from the caller\'s last voiced frame to the 
   }
 })
 
+t.test('a recording that goes on in silence is answered into, and the caller hangs up when the answer is over', async (t) => {
+  const { evidence } = await call(
+    async (stream) => {
+      stream.media(tone(200))
+      const last = await stream.wait(quietAfterSpeech())
+      const due = Number((last['media'] as Record<string, unknown>)['timestamp']) + 300
+      await stream.wait((message) => message['event'] === 'media' && Number((message['media'] as Record<string, unknown>)['timestamp']) >= due)
+      stream.media(tone(500))
+    },
+    [{ do: 'say', wav: 'clip.wav', text: 'said', voice: 'any', when: { after: 'agent-finished', quietMs: 60 } }],
+    { silenceMs: 3000 },
+  )
+  t.equal(evidence.end, 'caller-hung-up')
+  t.ok(evidence.recording.durationMs < 6000, `hung up after ${evidence.recording.durationMs} ms`)
+})
+
 t.test('a caller who barges in times the agent\'s silence, and counts frames that come after clear', async (t) => {
   const steps = [
     { do: 'say', wav: 'clip.wav', text: 'said', voice: 'any', when: { after: 'agent-speaks', forMs: 200 }, expect: { agent: 'stops' } },
@@ -227,9 +243,10 @@ t.test('a server that answers no TwiML, or not at all, fails the call with the r
   t.ok(nobody.problems.length > 0)
 })
 
-function loaded(steps: unknown[], ends = 'caller-hangs-up'): LoadedScript {
+/** The clip's voice lasts 600 ms, its silence `silenceMs`. */
+function loaded(steps: unknown[], ends = 'caller-hangs-up', silenceMs = 100): LoadedScript {
   const script = parseCallScript({ name: 'test', description: 'A call made by a test', to: '+15550100000', line: { snrDb: 40 }, steps, ends }, 'test.json')
-  const samples = new Int16Array(8000 * 0.7)
+  const samples = new Int16Array(8000 * 0.6 + 8 * silenceMs)
   for (let i = 0; i < 8000 * 0.6; i += 1) samples[i] = Math.round(4000 * Math.sin((2 * Math.PI * 440 * i) / 8000))
   const clip: Clip = { samples, spans: callerSpans(samples) }
   return { script, clips: new Map([['clip.wav', clip]]) }

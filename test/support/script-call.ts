@@ -11,7 +11,7 @@ import { OPEN_EXPECTATION, type Expectation } from '../../src/core/expectation.t
 import { Scope } from '../../src/core/scope.ts'
 import type { SpeakableText } from '../../src/core/speakable-text.ts'
 import { readText } from '../../src/grammar/read-text.ts'
-import { parseCallScript, type CallScript, type ScriptStep } from '../../src/load/call-script.ts'
+import { parseCallScript, type CallScript, type Clip, type ScriptStep } from '../../src/load/call-script.ts'
 import { ScriptRunner } from '../../src/load/script-runner.ts'
 import type { MadeByCall } from '../../src/load/turn-records.ts'
 import { createResponder } from '../../src/response/intelligence-loop.ts'
@@ -109,7 +109,7 @@ export function readScript(name: string): CallScript {
 }
 
 /** What a caller's lines sound like, 8 kHz, and the line between them. */
-export type CallerSound = Readonly<{ line: Int16Array; of: (step: ScriptStep & { do: 'say' }) => Int16Array }>
+export type CallerSound = Readonly<{ line: Int16Array; of: (step: ScriptStep & { do: 'say' }) => Clip }>
 
 export type ScriptedCall = Readonly<{ callSid: string; turns: readonly TurnRecord[]; made: MadeByCall; end: 'caller' | 'agent'; outcome: string }>
 
@@ -204,13 +204,13 @@ export function scriptedCompany(
       while (!isOver) {
         await clock.sleep(TICK_MS)
         const nowMs = leg.mediaNowMs()
-        const act = runner.tick(nowMs, earOf(leg), (step) => (step.do === 'say' && sound !== null ? sound.of(step).length / 8 : durationOf(step)))
+        const act = runner.tick(nowMs, earOf(leg), (step) => (step.do === 'say' && sound !== null ? (sound.of(step).spans.at(-1)?.endMs ?? 0) : durationOf(step)))
         if (act?.kind === 'hang-up') {
           end = 'caller'
           leg.callerHangsUp()
           break
         }
-        if (act?.kind === 'step' && act.step.do === 'say' && sound !== null) leg.playSound(sound.of(act.step))
+        if (act?.kind === 'step' && act.step.do === 'say' && sound !== null) leg.playSound(sound.of(act.step).samples)
         else if (act?.kind === 'step' && act.step.do === 'say') for (const { fromMs, toMs } of wordsOf(callSid).say(act.step.text, nowMs)) leg.speak(fromMs - nowMs, toMs - fromMs)
         if (act?.kind === 'step' && act.step.do === 'press') for (const [index, digit] of [...act.step.digits].entries()) keys.push({ digit, atMs: nowMs + index * 250 })
         while (keys[0] !== undefined && keys[0].atMs <= nowMs) leg.press((keys.shift() as { digit: string }).digit)
