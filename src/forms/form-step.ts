@@ -110,7 +110,7 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
   }
   if (slot !== null) {
     // "I don't know" to what is not vital is an answer.
-    if (slot.fallback === 'skip' && (answer === 'no' || formAct(said.text) === 'enough' || NO_ANSWER.test(said.text))) {
+    if (slot.fallback === 'skip' && (PLAIN_NO.test(said.text.trim()) || formAct(said.text) === 'enough' || NO_ANSWER.test(said.text))) {
       return advance(context, { ...state, skipped: [...state.skipped, slot.id], asked: null })
     }
     if (TAIL.test(said.text.trim())) return put(context, state)
@@ -121,6 +121,9 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
 
 /** What is left of an answer whose beginning was answered already: "yes" ... "it is". It is no answer to the next question. */
 const TAIL = /^(?:(?:please|it is|that is|that's (?:it|right|fine)|i do|i am|we do|thanks|thank you|okay|ok|sure|great|perfect|alright|all right|yes|yeah|correct|right|um|uh)[ ,.!]*)+$/i
+
+/** A no and nothing behind it: "no, on Wednesday" is something else. */
+const PLAIN_NO = /^(?:(?:uh|um|well|oh)[ ,]+)*(?:no|nope|nah|not really|i don't|i do not|i'd rather not)(?:[ ,]+(?:no|thanks|thank you|sorry|sir|ma'am|i don't|i do not|i haven't|have|got|one|any|that|it))*[ ,.!]*$/i
 
 const NO_ANSWER = /\b(?:i don't know|i do not know|not sure|no idea|don't have (?:one|any)|skip|rather not|none)\b/i
 
@@ -139,8 +142,9 @@ function settleDoubt(context: FormContext, state: FormState, said: Said, slot: F
     const others = fills.filter((fill) => fill.slotId !== slot.id)
     return advance(context, filled(context, { ...settled, slots: { ...state.slots, [slot.id]: sure } }, others, said))
   }
-  const others = filled(context, without(settled, slot.id), fills, said)
-  if (answer === 'no' || fills.length > 0) return askSlot(context, others, slot, answer === 'no' ? [FORM_LINES.sorry] : [])
+  if (answer === 'no') return askSlot(context, filled(context, without(settled, slot.id), fills, said), slot, [FORM_LINES.sorry])
+  // Something else was answered: it is taken, and the doubt stands.
+  if (fills.length > 0) return put(context, { ...filled(context, state, fills, said), asked: state.asked })
   // Neither yes nor no: once more, then the slot's own question.
   const isSecond = state.misses > 0
   return missed(context, isSecond ? askSlot(context, { ...settled, misses: 0 }, slot) : put(context, { ...state, misses: 1 }))
@@ -252,8 +256,10 @@ function readFills(context: FormContext, state: FormState, reading: Reading): (S
     const slot = slotOf(context.form, read.slotId === ANSWER_SLOT ? (state.asked?.how === 'spell' ? state.asked.slotId : null) : read.slotId)
     // A grammar takes any words for a name; the readers of names are stricter.
     if (slot === null || (slot.type === 'name' && read.slotId !== ANSWER_SLOT && !isNameOnly(reading, read.value))) return []
+    // What was said before, and was not asked about now, is not given up for a guess.
+    const isGuess = reading.verdict !== 'act' && state.slots[slot.id] !== undefined
     const isAsked = read.slotId === ANSWER_SLOT || read.slotId === state.asked?.slotId
-    if (!isAsked && (isBareAnswer(read.spoken) || (slot.type === 'date' && !namesATime(read.spoken)))) return []
+    if (!isAsked && (isGuess || isBareAnswer(read.spoken) || (slot.type === 'date' && !namesATime(read.spoken)))) return []
     const said = slot.type !== 'date' ? read.value : isVisitTime(context.form, slot) ? (whenRead(context, state, slot, read.value)?.value ?? '') : (calendarDate(read.value, context.today) ?? '')
     const value = acceptedValue(slot, said)
     if (value === null) return []

@@ -40,6 +40,9 @@ const LIQUID = new Liquid({
   memoryLimit: 200_000,
 })
 
+/** To Liquid everything has a size, the scope itself too: a form's slot of that name, not filled, would be "0". */
+const NO_SIZE = { size: undefined } as const
+
 /** The text with its variables filled in; null when it names something the company does not have, or is not valid Liquid. */
 export function renderText(text: string, scope: TemplateScope): string | null {
   if (!text.includes('{')) return text
@@ -49,7 +52,7 @@ export function renderText(text: string, scope: TemplateScope): string | null {
       parsed = LIQUID.parse(text)
       PARSED_TEXTS.set(text, parsed)
     }
-    const rendered: unknown = LIQUID.renderSync([...parsed], scope)
+    const rendered: unknown = LIQUID.renderSync([...parsed], { ...NO_SIZE, ...scope })
     return typeof rendered === 'string' ? rendered.replace(/\s+/g, ' ').trim() : null
   } catch (error) {
     if (isLiquidError(error)) return null
@@ -60,7 +63,7 @@ export function renderText(text: string, scope: TemplateScope): string | null {
 /** What is wrong with a text, in the template engine's words; null when it renders. For the API and the company files. */
 export function templateProblem(text: string, scope: TemplateScope): string | null {
   try {
-    LIQUID.parseAndRenderSync(text, scope)
+    LIQUID.parseAndRenderSync(text, { ...NO_SIZE, ...scope })
     return null
   } catch (error) {
     if (isLiquidError(error)) return error.message

@@ -196,6 +196,31 @@ t.test('a day put right is not taken for the name that was asked for', async (t)
   t.match(call.dialogue.form?.slots['when'], { value: /^Wednesday/ })
 })
 
+t.test('what was said before is not given up for a guess at what was not asked', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Monday.')
+  const reading: Reading = { verdict: 'read-back', text: 'noon wendy', slots: [{ slotId: 'when', value: 'noon', spoken: 'noon', confidence: 0.8 }], doubtful: { slotId: 'when', word: 'noon' }, scores: { costPerToken: 0.2, maxWordRegret: 0.2, gap: 0 }, source: 'audio' }
+  const { said } = await call.say({ kind: 'speech', text: 'No, on Wendy.', reading })
+  t.match(call.dialogue.form?.slots['when'], { value: /^Monday/ })
+  t.match(said, /name/i)
+})
+
+t.test('who says something else when a word is in doubt is heard, and asked about the word again', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule an appointment.')
+  const reading: Reading = { verdict: 'read-back', text: 'the tune up', slots: [{ slotId: 'service', value: 'tune-up', spoken: 'tune up', confidence: 0.4 }], doubtful: { slotId: 'service', word: 'tune' }, scores: { costPerToken: 0.6, maxWordRegret: 5, gap: 0.1 }, source: 'audio' }
+  t.match((await call.say({ kind: 'speech', text: 'The two nap.', reading })).said, /right\?$/)
+  t.match((await call.say('My name is Mary Jones.')).said, /right\?$/)
+  t.match(call.dialogue.form?.slots['name'], { value: 'Mary Jones' })
+  t.match((await call.say('Yes.')).said, /day/i)
+})
+
+t.test('a drink without a size is read back without one', async (t) => {
+  const call = talker('juniper-coffee')
+  const { said } = await call.say('Can I get a latte with soy milk?')
+  t.match(said, /^That is a latte with/, said)
+})
+
 t.test('times that are gone are never promised', async (t) => {
   const call = talker('polar-bay-air')
   await through(call, 'I would like to schedule a tune up.', 'Tuesday at nine.', 'Jane Smith.', 'Yes.', '12 Palm Street.')
