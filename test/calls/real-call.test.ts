@@ -1,5 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { z } from 'zod'
+import { turnViewSchema } from '../../src/admin/call-views.ts'
 import { loadConfig } from '../../src/config.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { loadScript } from '../../src/load/call-script.ts'
@@ -10,11 +12,12 @@ import { createLogger } from '../../src/observability/logger.ts'
 import { createPlatform, type Platform } from '../../src/platform.ts'
 
 const RECORDINGS = join(import.meta.dirname, '../../media/calls')
+const OWNER = { email: 'owner@example.com', password: 'listen closely to what is asked' }
 const clock = new SystemClock()
 const never = new AbortController().signal
 
 async function startedPlatform(dataDir: string): Promise<{ platform: Platform; target: string }> {
-  const config = loadConfig({ PORT: '0', DATA_DIR: dataDir, SHUTDOWN_GRACE_SECONDS: '1' })
+  const config = loadConfig({ PORT: '0', DATA_DIR: dataDir, SHUTDOWN_GRACE_SECONDS: '1', ADMIN_EMAIL: OWNER.email, ADMIN_PASSWORD: OWNER.password })
   const platform = await createPlatform(config, createLogger({ level: 'error', speech: false, version: 'test' }))
   const { publicBaseUrl } = await platform.start()
   return { platform, target: publicBaseUrl }
@@ -46,6 +49,14 @@ t.test('the server with its own engines', { timeout: 120_000 }, async (t) => {
     const wrong = call.failures.filter(({ kind }) => kind === 'outcome' || kind === 'protocol')
     t.same(wrong, [], (call.records?.turns ?? []).map((turn) => `${turn.heard} -> ${turn.delivered}`).join('\n'))
     t.equal(call.unjudged, 0, 'the server told what the call has made')
+
+    const [opener, yes] = await turnsAsAnAdminSeesThem(target, call.evidence.callSid)
+    t.match(opener, { expectation: { kind: 'form', formId: 'order', asked: null }, reading: { source: 'audio' }, endpoint: { rule: String } }, 'what could be said was the whole form')
+    const drink = opener?.reading?.slots.find((slot) => slot.slotId === 'coffeeDrink')
+    t.match(drink, { value: 'latte', spoken: /latte/i })
+    t.ok((drink?.confidence ?? 0) > 0 && (drink?.confidence ?? 0) <= 1, `understood with ${drink?.confidence}`)
+    t.match(opener?.form, { formId: 'order', slots: { coffeeDrink: { value: 'latte', provenance: 'heard' }, size: { value: 'small' } } }, 'and stands in the form as it was understood')
+    t.match(yes, { expectation: { kind: 'yes-no' }, reading: { slots: [{ slotId: 'answer', value: 'yes' }] } })
   })
 
   await t.test('a recogniser that is killed while the caller speaks still ends in words', { timeout: 60_000 }, async (t) => {
@@ -65,3 +76,13 @@ t.test('the server with its own engines', { timeout: 120_000 }, async (t) => {
     t.ok((answer?.delivered.length ?? 0) > 0, `the caller heard: ${answer?.delivered}`)
   })
 })
+
+type TurnSeen = z.infer<typeof turnViewSchema>
+
+/** The caller's turns, over the public API. */
+async function turnsAsAnAdminSeesThem(target: string, callSid: string): Promise<TurnSeen[]> {
+  const login = await fetch(`${target}/api/v1/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(OWNER) })
+  const { accessToken } = z.object({ accessToken: z.string() }).parse(await login.json())
+  const shown = await fetch(`${target}/api/v1/calls/${callSid}`, { headers: { authorization: `Bearer ${accessToken}` } })
+  return z.object({ turns: z.array(turnViewSchema) }).parse(await shown.json()).turns.filter((turn) => turn.input === 'speech')
+}
