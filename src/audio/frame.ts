@@ -1,4 +1,5 @@
 import type { Instant } from '../core/clock.ts'
+import { decodeMulaw } from './g711.ts'
 
 export const SAMPLE_RATE_HZ = 8000
 export const FRAME_MS = 20
@@ -16,3 +17,21 @@ export type AudioFrame = Readonly<{
   /** The same moment on our monotonic clock, from the media clock (arrival jitter removed). */
   capturedAt: Instant
 }>
+
+/** A frame off the wire. It is decoded when somebody wants its samples, and once: most listeners of a quiet call live on the bytes. */
+export class WireFrame implements AudioFrame {
+  readonly mulaw: Uint8Array
+  readonly mediaMs: number
+  readonly capturedAt: Instant
+  #samples: Int16Array | null = null
+
+  constructor(mulaw: Uint8Array, mediaMs: number, capturedAt: Instant) {
+    this.mulaw = mulaw
+    this.mediaMs = mediaMs
+    this.capturedAt = capturedAt
+  }
+
+  get samples(): Int16Array {
+    return (this.#samples ??= decodeMulaw(this.mulaw))
+  }
+}

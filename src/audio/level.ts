@@ -1,3 +1,5 @@
+import { decodeMulaw } from './g711.ts'
+
 /** Digital silence, and anything quieter, is this level. */
 export const SILENCE_DB = -96
 
@@ -5,8 +7,21 @@ export const SILENCE_DB = -96
 export function levelDb(samples: Int16Array): number {
   let energy = 0
   for (let i = 0; i < samples.length; i += 1) energy += (samples[i] as number) ** 2
+  return decibels(energy, samples.length)
+}
+
+/** The same of µ-law, without decoding it: squares are whole numbers, so the sum is the same to the last bit. */
+export function mulawLevelDb(mulaw: Uint8Array): number {
+  let energy = 0
+  for (let i = 0; i < mulaw.length; i += 1) energy += SQUARES[mulaw[i] as number] as number
+  return decibels(energy, mulaw.length)
+}
+
+const SQUARES = Float64Array.from(decodeMulaw(Uint8Array.from({ length: 256 }, (_, code) => code)), (sample) => sample ** 2)
+
+function decibels(energy: number, length: number): number {
   if (energy === 0) return SILENCE_DB
-  return Math.max(SILENCE_DB, 10 * Math.log10(energy / samples.length / (32768 * 32768)))
+  return Math.max(SILENCE_DB, 10 * Math.log10(energy / length / (32768 * 32768)))
 }
 
 /** The floor follows a quieter frame by this share of the difference. */

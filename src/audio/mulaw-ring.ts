@@ -32,7 +32,10 @@ export class MulawRing {
     const silence = Math.min(position - this.#written, this.#ring.length)
     for (let i = 0; i < silence; i += 1) this.#ring[(this.#written + i) % this.#ring.length] = MULAW_SILENCE
     this.#written = position
-    for (let i = 0; i < mulaw.length; i += 1) this.#ring[(this.#written + i) % this.#ring.length] = mulaw[i] as number
+    const at = this.#written % this.#ring.length
+    const before = Math.min(mulaw.length, this.#ring.length - at)
+    if (before === mulaw.length) this.#ring.set(mulaw, at)
+    else for (let i = 0; i < mulaw.length; i += 1) this.#ring[(at + i) % this.#ring.length] = mulaw[i] as number
     this.#written += mulaw.length
   }
 

@@ -1,5 +1,5 @@
 import { FRAME_MS, type AudioFrame } from '../audio/frame.ts'
-import { levelDb } from '../audio/level.ts'
+import { mulawLevelDb } from '../audio/level.ts'
 import { decodeMulaw } from '../audio/g711.ts'
 import type { VoiceActivityEngine, VoiceActivitySession } from '../audio/voice-activity.ts'
 import type { Clock } from '../core/clock.ts'
@@ -108,7 +108,7 @@ export class CallerEar {
     this.#session.push(frame)
     this.#voice.push(frame)
     const echo = this.#agentAudible && this.#deps.echo.heard(frame.samples, frame.mediaMs) === 'echo'
-    this.#tellTurn({ kind: 'energy', atMs, energyDb: levelDb(frame.samples), echo })
+    this.#tellTurn({ kind: 'energy', atMs, energyDb: mulawLevelDb(frame.mulaw), echo })
     if (!this.#agentAudible) return
     const { speaking, speakingSinceMs } = this.#deps.detector
     this.#tellInterruption({ kind: 'caller-frame', atMs, accepted: speaking && !echo, ...(speakingSinceMs === null ? {} : { sinceMs: speakingSinceMs }) })

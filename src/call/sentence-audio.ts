@@ -4,6 +4,9 @@ const MULAW_SILENCE = 0xff
 /** 60 s of speech: no sentence is that long, so more is a broken engine. */
 const MAX_SENTENCE_BYTES = 480_000
 
+/** Where a reader stands: in which piece, and how far in it. */
+type Place = { chunk: number; offset: number }
+
 /** A sentence's audio while it is being made: one writer, one reader who gets 20 ms frames as soon as they are whole. */
 export class SentenceAudio {
   readonly #chunks: Uint8Array[] = []
@@ -53,14 +56,15 @@ export class SentenceAudio {
 
   /** 160-byte frames; the last one is padded with silence. Ends early when the engine failed. */
   async *frames(): AsyncGenerator<Uint8Array, void, undefined> {
-    let position = 0
-    for (;;) {
-      if (this.#bytes - position >= FRAME_SAMPLES) {
-        yield this.#slice(position, FRAME_SAMPLES)
+    const place: Place = { chunk: 0, offset: 0 }
+    for (let position = 0; ; ) {
+      const left = this.#bytes - position
+      if (left >= FRAME_SAMPLES) {
+        yield this.#next(place, FRAME_SAMPLES)
         position += FRAME_SAMPLES
       } else if (this.#state === 'filling') await this.#change()
       else {
-        if (this.#bytes > position && this.#state === 'complete') yield this.#slice(position, this.#bytes - position)
+        if (left > 0 && this.#state === 'complete') yield this.#next(place, left)
         return
       }
     }
@@ -73,21 +77,30 @@ export class SentenceAudio {
     this.#notify()
   }
 
-  #slice(from: number, length: number): Uint8Array {
+  /** The next `length` bytes as a frame; a view of the audio where they lie together. */
+  #next(place: Place, length: number): Uint8Array {
+    const first = this.#chunks[place.chunk] as Uint8Array
+    if (length === FRAME_SAMPLES && place.offset + length <= first.length) {
+      const whole = first.subarray(place.offset, place.offset + length)
+      this.#advance(place, length)
+      return whole
+    }
     const frame = new Uint8Array(FRAME_SAMPLES).fill(MULAW_SILENCE)
-    let offset = 0
-    let written = 0
-    for (const chunk of this.#chunks) {
-      if (written === length) break
-      const start = Math.max(0, from + written - offset)
-      if (start < chunk.length) {
-        const part = chunk.subarray(start, Math.min(chunk.length, start + length - written))
-        frame.set(part, written)
-        written += part.length
-      }
-      offset += chunk.length
+    for (let written = 0; written < length; ) {
+      const chunk = this.#chunks[place.chunk] as Uint8Array
+      const part = chunk.subarray(place.offset, place.offset + length - written)
+      frame.set(part, written)
+      written += part.length
+      this.#advance(place, part.length)
     }
     return frame
+  }
+
+  #advance(place: Place, bytes: number): void {
+    place.offset += bytes
+    if (place.offset < (this.#chunks[place.chunk] as Uint8Array).length) return
+    place.chunk += 1
+    place.offset = 0
   }
 
   #settle(state: 'complete' | 'failed'): void {

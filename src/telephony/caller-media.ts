@@ -1,5 +1,5 @@
-import { FRAME_MS, FRAME_SAMPLES, type AudioFrame } from '../audio/frame.ts'
-import { MULAW_SILENCE, decodeMulaw } from '../audio/g711.ts'
+import { FRAME_MS, FRAME_SAMPLES, WireFrame, type AudioFrame } from '../audio/frame.ts'
+import { MULAW_SILENCE } from '../audio/g711.ts'
 import { instant, type Instant } from '../core/clock.ts'
 import type { InboundMedia } from './media-stream-protocol.ts'
 
@@ -60,6 +60,11 @@ export class CallerMedia {
     if (media.chunk < this.#nextChunk || this.#early.has(media.chunk)) return 'duplicate'
     if (media.chunk > this.#nextChunk + MAX_CHUNK_JUMP) return 'implausible'
     this.#observeDelay(now - endMs, now)
+    if (media.chunk === this.#nextChunk && this.#early.size === 0) {
+      this.#nextChunk += 1
+      this.#append(media, emit)
+      return 'accepted'
+    }
     this.#early.set(media.chunk, media)
     if (this.#early.size > REORDER_WINDOW_FRAMES) this.#nextChunk = Math.min(...this.#early.keys())
     this.#takeConsecutive(emit)
@@ -97,13 +102,17 @@ export class CallerMedia {
     const aheadMs = media.timestampMs - (this.#frameStartMs + this.#frameBytes / BYTES_PER_MS)
     if (aheadMs < -MAX_BEHIND_MS) return
     if (aheadMs >= FRAME_MS) this.#fill(aheadMs, emit)
+    if (this.#frameBytes === 0 && media.payload.length === FRAME_SAMPLES && isItsOwn(media.payload)) {
+      this.#emitFrame(media.payload, emit)
+      return
+    }
     let at = 0
     while (at < media.payload.length) {
       const taken = Math.min(FRAME_SAMPLES - this.#frameBytes, media.payload.length - at)
       this.#frame.set(media.payload.subarray(at, at + taken), this.#frameBytes)
       this.#frameBytes += taken
       at += taken
-      if (this.#frameBytes === FRAME_SAMPLES) this.#emitFrame(emit)
+      if (this.#frameBytes === FRAME_SAMPLES) this.#emitFrame(new Uint8Array(this.#frame), emit)
     }
   }
 
@@ -127,15 +136,19 @@ export class CallerMedia {
       this.#frame.fill(MULAW_SILENCE, this.#frameBytes, this.#frameBytes + taken)
       this.#frameBytes += taken
       left -= taken
-      if (this.#frameBytes === FRAME_SAMPLES) this.#emitFrame(emit)
+      if (this.#frameBytes === FRAME_SAMPLES) this.#emitFrame(new Uint8Array(this.#frame), emit)
     }
   }
 
-  #emitFrame(emit: (frame: AudioFrame) => void): void {
+  #emitFrame(mulaw: Uint8Array, emit: (frame: AudioFrame) => void): void {
     const mediaMs = this.#frameStartMs ?? 0
-    const mulaw = new Uint8Array(this.#frame)
     this.#frameStartMs = mediaMs + FRAME_MS
     this.#frameBytes = 0
-    emit({ mulaw, samples: decodeMulaw(mulaw), mediaMs, capturedAt: this.instantOf(mediaMs) })
+    emit(new WireFrame(mulaw, mediaMs, this.instantOf(mediaMs)))
   }
+}
+
+/** Bytes of a larger buffer would keep all of it alive, and may be written to by whoever owns that. */
+function isItsOwn(bytes: Uint8Array): boolean {
+  return bytes.buffer.byteLength === bytes.length
 }

@@ -87,7 +87,7 @@ export function parseMediaStreamMessage(raw: unknown): MediaStreamMessage {
 export const outbound = {
   /** `payload`: µ-law, 8 kHz, without any file header. */
   media: (streamSid: string, payload: Uint8Array): string =>
-    JSON.stringify({ event: 'media', streamSid, media: { payload: toBase64(payload) } }),
+    `{"event":"media","streamSid":${JSON.stringify(streamSid)},"media":{"payload":"${toBase64(payload)}"}}`,
   mark: (streamSid: string, name: string): string => JSON.stringify({ event: 'mark', streamSid, mark: { name } }),
   clear: (streamSid: string): string => JSON.stringify({ event: 'clear', streamSid }),
 } as const

@@ -90,6 +90,7 @@ export async function mediaStreamRoute(app: FastifyInstance, deps: MediaStreamDe
       pendingByAddress.set(address, (pendingByAddress.get(address) ?? 0) + 1)
       const session = new MediaStreamSession(socket, {
         ...deps,
+        connection: request.raw.socket,
         hasRoom: () => legs.size < limits.liveLegs && !draining,
         onLive: (leg) => {
           const conversation = converse(leg).finally(() => conversations.delete(conversation))

@@ -1,10 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Writable } from 'node:stream'
 import type { RawData, WebSocket } from 'ws'
 import type { Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { isClientsViaError } from '../core/errors.ts'
 import { Scope, ScopeEnded } from '../core/scope.ts'
 import type { MediaClaims, MediaTokens } from './media-tokens.ts'
+import { scanMedia } from './media-message-scan.ts'
 import { MediaStreamLeg, type MediaSocket } from './media-stream-leg.ts'
 import { parseMediaStreamMessage, type MediaStreamMessage, type StreamStart } from './media-stream-protocol.ts'
 import { MessageAllowance } from './message-allowance.ts'
@@ -20,6 +22,8 @@ export type SessionLimits = Readonly<{
 }>
 
 export type SessionDeps = Readonly<{
+  /** What the WebSocket is made of. */
+  connection: Pick<Writable, 'cork' | 'uncork'>
   clock: Clock
   logger: TelephonyLogger
   counters: TelephonyCounters
@@ -88,7 +92,7 @@ export class MediaStreamSession {
       this.#deps.counters.add('message-binary')
       return
     }
-    const message = this.#parse(String(data))
+    const message = (Buffer.isBuffer(data) ? scanMedia(data) : null) ?? this.#parse(String(data))
     if (message === null) return
     if (message.event === 'unknown') this.#deps.counters.add('message-unknown-event')
     else this.#take(message)
@@ -162,7 +166,7 @@ export class MediaStreamSession {
 
   #goLive(start: MediaStreamLeg['start'], early: readonly MediaStreamMessage[]): void {
     const { clock, scope, limits, counters } = this.#deps
-    const leg = new MediaStreamLeg({ clock, socket: mediaSocket(this.#socket), start, scope, idleMs: limits.idleMs, count: counters.add })
+    const leg = new MediaStreamLeg({ clock, socket: mediaSocket(this.#socket, this.#deps.connection), start, scope, idleMs: limits.idleMs, count: counters.add })
     this.#state = { name: 'live', leg }
     this.#deps.onSettled()
     this.#deps.onLive(leg)
@@ -187,7 +191,7 @@ export class MediaStreamSession {
     this.#state = { name: 'over' }
     if (state.name === 'live') state.leg.end('connection-lost', code, reason)
     else this.#deps.onSettled()
-    mediaSocket(this.#socket).close(code, reason)
+    this.#socket.close(code, reason)
   }
 
   #closed(code: number): void {
@@ -227,10 +231,22 @@ export class MediaStreamSession {
 }
 
 /** A closing socket takes nothing more, and that is no error: the leg hears of the end by its close event. */
-function mediaSocket(socket: WebSocket): MediaSocket {
+function mediaSocket(socket: WebSocket, connection: SessionDeps['connection']): MediaSocket {
+  let isHeld = false
+  const release = (): void => {
+    isHeld = false
+    connection.uncork()
+  }
   return {
     send: (text) => {
-      if (socket.readyState === socket.OPEN) socket.send(text)
+      if (socket.readyState !== socket.OPEN) return
+      // All that is said in one turn of the loop leaves in one write: a reply's first six frames, its refills of two.
+      if (!isHeld) {
+        isHeld = true
+        connection.cork()
+        process.nextTick(release)
+      }
+      socket.send(text)
     },
     close: (code, reason) => socket.close(code, reason),
     terminate: () => socket.terminate(),

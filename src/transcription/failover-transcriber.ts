@@ -1,5 +1,4 @@
-import { FRAME_MS, type AudioFrame } from '../audio/frame.ts'
-import { decodeMulaw } from '../audio/g711.ts'
+import { FRAME_MS, WireFrame, type AudioFrame } from '../audio/frame.ts'
 import { MulawRing } from '../audio/mulaw-ring.ts'
 import { BoundedQueue } from '../core/bounded-queue.ts'
 import type { Breaker } from '../core/breaker.ts'
@@ -196,7 +195,7 @@ class FailoverSession implements TranscriptionSession {
       for (; next < told.length && (told[next] as Told).atMs <= mediaMs; next += 1) tell(session, told[next] as Told)
       const mulaw = this.#ring.slice(mediaMs, mediaMs + FRAME_MS)
       if (mulaw.length === 0) break
-      session.push({ mulaw, samples: decodeMulaw(mulaw), mediaMs, capturedAt: this.#clockOf(mediaMs) })
+      session.push(new WireFrame(mulaw, mediaMs, this.#clockOf(mediaMs)))
     }
     for (; next < told.length; next += 1) tell(session, told[next] as Told)
   }

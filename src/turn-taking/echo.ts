@@ -192,12 +192,19 @@ class SampleRing {
     const start = Math.abs(position - this.#end) <= 240 ? this.#end : position
     if (start < this.#end - this.#samples.length || start > this.#end + this.#samples.length) this.#samples.fill(0)
     else for (let at = this.#end; at < start; at += 1) this.#samples[at % this.#samples.length] = 0
-    for (let i = 0; i < samples.length; i += 1) this.#samples[(start + i) % this.#samples.length] = samples[i] as number
+    const first = start % this.#samples.length
+    if (first >= 0 && first + samples.length <= this.#samples.length) this.#samples.set(samples, first)
+    else for (let i = 0; i < samples.length; i += 1) this.#samples[(start + i) % this.#samples.length] = samples[i] as number
     this.#end = start + samples.length
   }
 
   read(start: number, length: number): Float32Array {
     const piece = new Float32Array(length)
+    const first = start % this.#samples.length
+    if (start >= Math.max(0, this.#end - this.#samples.length) && start + length <= this.#end && first + length <= this.#samples.length) {
+      piece.set(this.#samples.subarray(first, first + length))
+      return piece
+    }
     for (let i = 0; i < length; i += 1) {
       const at = start + i
       if (at < 0 || at >= this.#end || at < this.#end - this.#samples.length) continue

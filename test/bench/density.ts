@@ -1,19 +1,21 @@
 /**
- * `npm run bench:density -- [--calls 50,100] [--seconds 30] [--profile FILE]`: how many calls one server process holds, and at what cost.
- * The recogniser and the voice are stand-ins in another process, the callers in a third; answers are the company's own, so what is
- * measured is the media plane: frames, turn-taking, the intelligence loop, pacing. Prints processor time a call and where it goes.
+ * `npm run bench:density -- [--calls 50,100] [--seconds 30] [--vad silero|level] [--profile FOLDER] [--json FILE]`: how many calls one server
+ * process holds, and at what cost. The recogniser and the voice are stand-ins in another process, the callers in a third; answers are
+ * the company's own, so what is measured is the media plane: frames, turn-taking, the intelligence loop, pacing. Processor time is the
+ * server process's own, its threads and the kernel's work for it included; prints what a call takes of it and which thread.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
-import { readFileSync, readdirSync as readdir } from 'node:fs'
+import { readFileSync, readdirSync as readdir, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { SystemClock } from '../../src/core/clock.ts'
 import { startServer } from '../../src/load/server-process.ts'
+import type { Row } from './support/figures.ts'
 
 const root = join(import.meta.dirname, '../..')
 const { values: options } = parseArgs({
-  options: { calls: { type: 'string', default: '50,100' }, seconds: { type: 'string', default: '30' }, profile: { type: 'string' }, vad: { type: 'string', default: 'silero' } },
+  options: { calls: { type: 'string', default: '50,100' }, seconds: { type: 'string', default: '30' }, profile: { type: 'string' }, vad: { type: 'string', default: 'silero' }, json: { type: 'string' } },
 })
 const clock = new SystemClock()
 const never = new AbortController().signal
@@ -30,7 +32,8 @@ type LightReport = Readonly<{
   gap: Readonly<{ count: number; p50: number; p95: number }>
   sendLag: Readonly<{ p50: number; p95: number; p99: number }>
 }>
-type Stats = Readonly<{ rss: number; cpu: Readonly<{ user: number; system: number }>; lostFrames?: number }>
+type Stats = Readonly<{ rss: number; cpu: Readonly<{ user: number; system: number }> }>
+const rows: Row[] = []
 
 const vendors = spawn(process.execPath, [join(root, 'test/bench/support/vendors-process.ts')]) as ChildProcessWithoutNullStreams
 vendors.stderr.pipe(process.stderr)
@@ -83,7 +86,20 @@ try {
     const spent = [...threads].map(([name, ms]) => [name, (ms - (threadsBefore.get(name) ?? 0)) / wallMs] as const).filter(([, share]) => share > 0.005)
     console.log(`  by thread: ${spent.sort((a, b) => b[1] - a[1]).slice(0, 6).map(([name, share]) => `${name} ${(share * 100).toFixed(0)} %`).join(', ')}`)
     await clock.sleep(2000)
+    const lost = await lostFrames(server.url)
+    console.log(`  frames lost or given up: ${lost}`)
+    rows.push({
+      what: `${calls} calls at once in one process, voice found by ${options.vad === 'level' ? 'level' : 'Silero'}: processor / memory a call`,
+      figure: `${cores.toFixed(2)} cores / ${((after.rss - idle.rss) / calls / 1024 / 1024).toFixed(2)} MiB`,
+      bar: '1 core / 1.5 MiB',
+    })
+    rows.push({
+      what: 'their frames: sent late p99 / lost / calls dropped or refused',
+      figure: `${report.sendLag.p99.toFixed(1)} ms / ${lost} / ${report.dropped + report.refused}`,
+      bar: '20 ms / 0 / 0',
+    })
   }
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(rows))
 } finally {
   await server.stop(never)
   vendors.stdin.end()
@@ -91,6 +107,12 @@ try {
 
 async function statsOf(url: string): Promise<Stats> {
   return (await (await fetch(new URL('/internal/stats', url))).json()) as Stats
+}
+
+/** Missing on the callers' media clocks, and dropped by full queues. */
+async function lostFrames(url: string): Promise<number> {
+  const text = await (await fetch(new URL('/metrics', url))).text()
+  return text.split('\n').filter((line) => /^clientsvia_frames_(lost|dropped)_total/.test(line)).reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
 }
 
 /** Demo companies take fifty calls at once; this one takes what the bench asks for. */

@@ -1,17 +1,19 @@
 /**
- * `npm run bench:soak -- [--minutes 10] [--calls 12]`: keeps that many calls going, each hung up after about eight seconds and replaced,
+ * `npm run bench:soak -- [--minutes 10] [--calls 12] [--json FILE]`: keeps that many calls going, each hung up after about eight seconds and replaced,
  * and looks at what the server holds after a full collection every fifteen seconds. Prints the slope of its memory after the warm-up
  * with its 95 % interval, and what is left of sockets and timers when the last caller has gone. Exit status 1 when something grows.
  */
 import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SystemClock } from '../../src/core/clock.ts'
 import { startServer } from '../../src/load/server-process.ts'
+import type { Row } from './support/figures.ts'
 import { InspectedProcess, type Inspection } from './support/inspected-process.ts'
 
 const root = join(import.meta.dirname, '../..')
-const { values: options } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, calls: { type: 'string', default: '12' } } })
+const { values: options } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, calls: { type: 'string', default: '12' }, json: { type: 'string' } } })
 const minutes = Number(options.minutes)
 const CALL_SECONDS = 8
 const LOOK_EVERY_MS = 15_000
@@ -20,6 +22,9 @@ const WARM_UP = 0.4
 /** Places and tokens that wait for a stream are given back within half a minute. */
 const SETTLE_MS = 35_000
 const INSPECT_PORT = 9377
+/** Caches that answer for the first time keep a timer; a connection that is kept alive keeps its listeners. */
+const SPARE_TIMERS = 2
+const SPARE_LISTENERS = 40
 
 const clock = new SystemClock()
 const never = new AbortController().signal
@@ -29,6 +34,7 @@ try {
   const process_ = await InspectedProcess.open(INSPECT_PORT)
   await clock.sleep(20_000)
   const before = await process_.look()
+  const listenersBefore = await process_.listeners()
   const callers = spawn(
     process.execPath,
     [join(root, 'test/bench/support/light-callers.ts'), '--target', server.url, '--to', '+15550100000', '--calls', options.calls, '--churn', String(CALL_SECONDS), '--seconds', String(minutes * 60), '--wav', join(root, 'media/calls/faq-hours.wav')],
@@ -46,6 +52,7 @@ try {
   await over
   await clock.sleep(SETTLE_MS)
   const after = await process_.look()
+  const listenersAfter = await process_.listeners()
   const figures = JSON.parse(printed) as { calls: number; dropped: number; unanswered: number; gap: { p50: number; p95: number } }
   const steady = samples.filter(({ atS }) => atS > minutes * 60 * WARM_UP)
   const slope = slopeOf(steady.map(({ atS, inspection }) => [atS, inspection.memory.heapUsed + inspection.memory.external] as const))
@@ -57,8 +64,15 @@ try {
   console.log(`resources before ${JSON.stringify(before.resources)}, after ${JSON.stringify(after.resources)}`)
   const left = (after.resources['TCPSocketWrap'] ?? 0) - (before.resources['TCPSocketWrap'] ?? 0)
   const timers = (after.resources['Timeout'] ?? 0) - (before.resources['Timeout'] ?? 0)
-  grows = slope.low > 0 || left > 0 || timers > 2
+  const listeners = listenersAfter - listenersBefore
+  console.log(`listeners ${listenersBefore} before, ${listenersAfter} after`)
+  grows = slope.low > 0 || left > 0 || timers > SPARE_TIMERS || listeners > SPARE_LISTENERS
   console.log(grows ? 'something grows' : 'nothing grows')
+  const rows: Row[] = [
+    { what: `memory a call leaves behind, ${figures.calls} calls in ${minutes} min, with its 95 % interval`, figure: interval(slope, callsASecond), bar: 'holds 0' },
+    { what: 'sockets / timers / listeners more than before, when the last caller has gone', figure: `${left} / ${timers} / ${listeners}`, bar: '0 / 0 / 0' },
+  ]
+  if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(rows))
   process_.close()
 } finally {
   await server.stop(never)

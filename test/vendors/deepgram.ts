@@ -42,7 +42,7 @@ export class DeepgramStandIn {
   /** Every JSON message of clients, in order. */
   readonly said: { path: string; type: string }[] = []
   /** Texts in the order they were asked for, and what became of their audio. */
-  readonly spoken: { text: string; model: string; outcome: 'running' | 'whole' | 'cut' }[] = []
+  readonly spoken: Spoken[] = []
   /** The uses that have the server's fault. Faults of the connection itself always hit both. */
   faulty: 'both' | 'listen' | 'speak' = 'both'
   /** Audio bytes that arrived, of all connections. */
@@ -276,19 +276,25 @@ export class DeepgramStandIn {
   }
 
   async *#audio(text: string, model: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    const record: DeepgramStandIn['spoken'][number] = { text, model, outcome: 'running' }
+    const record: Spoken = { text, model, outcome: 'running', askedAt: clock.now(), firstAudioAt: null }
     this.spoken.push(record)
     try {
       const mulaw = encodeMulaw(await this.#speaks(text, model))
       const pieces = Array.from({ length: Math.ceil(mulaw.length / PIECE_BYTES) }, (_, i) => mulaw.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES))
       const timing = { firstAfterMs: this.delays.firstAudioMs, eachAfterMs: this.delays.pieceMs }
-      yield* faultyPieces(pieces, timing, () => this.faultOf('speak'), () => wavHead(), signal)
+      for await (const piece of faultyPieces(pieces, timing, () => this.faultOf('speak'), () => wavHead(), signal)) {
+        record.firstAudioAt ??= clock.now()
+        yield piece
+      }
       record.outcome = 'whole'
     } finally {
       if (record.outcome === 'running') record.outcome = 'cut'
     }
   }
 }
+
+/** Times are on the clock of the stand-ins. */
+type Spoken = { text: string; model: string; outcome: 'running' | 'whole' | 'cut'; readonly askedAt: number; firstAudioAt: number | null }
 
 type OnJson = (handle: (message: Readonly<{ type: string; text?: string }>) => void) => (data: Buffer) => void
 

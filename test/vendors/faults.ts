@@ -159,7 +159,7 @@ export class VendorServer {
   }
 }
 
-/** Pieces of an answer as they arrive when all is well, and what has become of them when not. `after` is when the first is due. */
+/** Pieces of an answer as they arrive when all is well, and what has become of them when not. Each is due by the first one's time, so that timers' lateness does not add up. */
 export type BodyTiming = Readonly<{ firstAfterMs: number; eachAfterMs: number }>
 
 /** How far apart the pieces of a dribbling answer are: always something, never enough. */
@@ -177,9 +177,11 @@ export async function* faultyPieces<T extends string | Uint8Array>(
   signal: AbortSignal,
 ): AsyncGenerator<T, void, undefined> {
   let count = 0
+  let dueAt = clock.now() as number
   for (const piece of pieces) {
     const wanted = count === 0 ? timing.firstAfterMs : timing.eachAfterMs
-    await clock.sleep(fault() === 'slow' ? wanted + (count === 0 ? SLOW_FIRST_MS : SLOW_EACH_MS) : wanted, signal)
+    dueAt += fault() === 'slow' ? wanted + (count === 0 ? SLOW_FIRST_MS : SLOW_EACH_MS) : wanted
+    await clock.sleep(dueAt - clock.now(), signal)
     const now = fault()
     if (now === 'hang' || (now === 'stall' && count > 0)) await clock.sleep(600_000, signal)
     if (now === 'garbage') {

@@ -14,6 +14,9 @@ export type SeenRequest = {
   readonly user: string
   readonly tools: readonly string[]
   readonly body: Readonly<Record<string, unknown>>
+  /** On the clock of the stand-ins: when it had come, and when each token left. */
+  readonly askedAt: number
+  readonly tokensAt: number[]
   sentTokens: number
   state: 'open' | 'finished' | 'aborted' | 'cut short'
 }
@@ -93,7 +96,7 @@ export class OpenAiStandIn {
 
   async #stream(request: VendorRequest, response: ServerResponse, body: Readonly<Record<string, unknown>>, wire: Wire, signal: AbortSignal): Promise<void> {
     const read = wire.read(body)
-    const seen: SeenRequest = { path: request.path, authorization: request.headers.authorization ?? '', ...read, body, sentTokens: 0, state: 'open' }
+    const seen: SeenRequest = { path: request.path, authorization: request.headers.authorization ?? '', ...read, body, askedAt: clock.now(), tokensAt: [], sentTokens: 0, state: 'open' }
     this.asked.push(seen)
     signal.addEventListener('abort', () => {
       if (seen.state === 'open') seen.state = 'aborted'
@@ -108,7 +111,10 @@ export class OpenAiStandIn {
     const whole = new Set(pieces)
     for await (const piece of faultyPieces(pieces, timing, () => this.#server.fault, () => 'data: {"type":"resp\n\n<html>502</html>\n\ndata: [[[\n\n', signal)) {
       response.write(piece)
-      if (whole.has(piece) && tokens.length > 0) seen.sentTokens += 1
+      if (whole.has(piece) && tokens.length > 0) {
+        seen.sentTokens += 1
+        seen.tokensAt.push(clock.now())
+      }
       if (!whole.has(piece) && this.#server.fault === 'garbage') return void response.end()
     }
     if (this.endsAfterTokens !== null) {

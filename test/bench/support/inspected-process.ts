@@ -41,6 +41,23 @@ export class InspectedProcess {
     return JSON.parse(result.value) as Inspection
   }
 
+  /** Who waits to be told of something: listeners of every emitter and of every abort signal that is still held. */
+  async listeners(): Promise<number> {
+    const ofEmitters = 'function () { return this.reduce((sum, emitter) => sum + emitter.eventNames().reduce((n, name) => n + emitter.listenerCount(name), 0), 0) }'
+    const ofSignals = "function () { const { getEventListeners } = process.getBuiltinModule('node:events'); return this.reduce((sum, signal) => sum + getEventListeners(signal, 'abort').length, 0) }"
+    return (await this.#overInstances("process.getBuiltinModule('node:events').EventEmitter.prototype", ofEmitters)) + (await this.#overInstances('AbortSignal.prototype', ofSignals))
+  }
+
+  /** A number worked out over all objects of a kind; prototypes are none. */
+  async #overInstances(prototype: string, work: string): Promise<number> {
+    const { result } = (await this.#ask('Runtime.evaluate', { expression: prototype })) as { result: { objectId: string } }
+    const { objects } = (await this.#ask('Runtime.queryObjects', { prototypeObjectId: result.objectId })) as { objects: { objectId: string } }
+    const isInstance = `(object) => { try { return Object.hasOwn(object, 'constructor') === false && (object instanceof AbortSignal || object._events !== undefined) } catch { return false } }`
+    const counted = (await this.#ask('Runtime.callFunctionOn', { objectId: objects.objectId, functionDeclaration: `function () { return (${work}).call(this.filter(${isInstance})) }`, returnByValue: true })) as { result: { value: number } }
+    await this.#ask('Runtime.releaseObject', { objectId: objects.objectId })
+    return counted.result.value
+  }
+
   close(): void {
     this.#socket.close()
   }

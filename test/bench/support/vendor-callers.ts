@@ -16,28 +16,32 @@ const clock = new SystemClock()
 const calls: LightCall[] = []
 let asked = 0
 
+/** Shorter than a frame: calls do not tick together. */
+const TICK_MS = 4
+/** Spread over a frame and more: real calls do not begin together either. */
+const DIAL_EVERY_MS = 53
+const REDIAL_AFTER_MS = 500
+
 const endsAt = clock.now() + Number(options.seconds) * 1000
-// Spread over a frame and more: real calls do not tick together, nor do they begin in the same second.
-for (let n = 0; n < Number(options.calls); n += 1) {
-  // A server that has too much to do for a moment refuses; a caller tries again.
-  for (let tries = 0; tries < 10; tries += 1) {
+const dialling = dialAll()
+// Whoever is on the line already speaks on, whatever becomes of the others.
+while (clock.now() < endsAt) {
+  for (const call of calls) call.tick(clock.now())
+  await clock.sleep(TICK_MS)
+}
+await dialling
+await Promise.all(calls.map((call) => call.hangUp()))
+async function dialAll(): Promise<void> {
+  for (let n = 0; n < Number(options.calls) && clock.now() < endsAt; ) {
     const call = new LightCall(target, options.to as string, () => sentences[(only ?? asked++) % sentences.length] as (typeof sentences)[number], figures)
     if (await call.dial()) {
       calls.push(call)
-      break
-    }
-    await clock.sleep(500)
-  }
-  for (let waited = 0; waited < 53; waited += 5) {
-    for (const each of calls) each.tick(clock.now())
-    await clock.sleep(5)
+      n += 1
+      await clock.sleep(DIAL_EVERY_MS)
+    } else await clock.sleep(REDIAL_AFTER_MS)
   }
 }
-while (clock.now() < endsAt) {
-  for (const call of calls) call.tick(clock.now())
-  await clock.sleep(5)
-}
-await Promise.all(calls.map((call) => call.hangUp()))
+
 // Turns are written beside the call.
 await clock.sleep(1000)
 const turns: unknown[] = []
