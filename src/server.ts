@@ -2,8 +2,10 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
 import { Scope } from './core/scope.ts'
+import { Problem } from './admin/problems.ts'
 import type { CallRecord, TurnRecord } from './call/call-record.ts'
 import type { PartHealth } from './observability/vendor-health.ts'
+import { answerOnSocket, answerProblem } from './server-problems.ts'
 
 /** Slow or stuck clients are let go after this; media sockets are not requests and live as long as their call. */
 const REQUEST_TIMEOUT_MS = 10_000
@@ -71,6 +73,8 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     // Calls are drained by us; open keep-alive connections must not hold a stop up.
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true },
+    frameworkErrors: (error, request, reply) => void answerProblem(error, request, reply),
+    clientErrorHandler: answerOnSocket,
   })
 
   // Node swaps the two when the time for headers is the longer one, and a slow body then holds its connection for a minute.
@@ -107,14 +111,9 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const status = isClientsViaError(error) ? error.status : (error.statusCode ?? 500)
     if (status >= 500) deps.logger.error({ path: request.routeOptions.url ?? 'unknown', error: error.message }, 'request failed')
-    reply
-      .code(status)
-      .type('application/problem+json')
-      .send({ type: 'about:blank', title: status >= 500 ? 'Internal error' : error.message, status, code: isClientsViaError(error) ? error.code : 'REQUEST_REFUSED' })
+    return answerProblem(error, request, reply)
   })
-  app.setNotFoundHandler((_request, reply) => {
-    reply.code(404).type('application/problem+json').send({ type: 'about:blank', title: 'Not found', status: 404, code: 'NOT_FOUND' })
-  })
+  app.setNotFoundHandler((request, reply) => answerProblem(new Problem(404, 'NOT_FOUND', 'nothing is here'), request, reply))
   return app
 }
 

@@ -3,6 +3,7 @@ import { ClientsViaError } from '../core/errors.ts'
 import { maskPhoneNumber } from '../tenancy/phone-numbers.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
 import { numberOf } from './conventions.ts'
+import { keptReplies } from './kept-replies.ts'
 import type { Resources } from './pipeline.ts'
 
 /** Forgetting a caller, everywhere, with the search afterwards that shows it. */
@@ -29,7 +30,7 @@ export function erasureRoutes(ports: AdminPorts): Resources {
         }
         // A few minutes of the live view, all callers together: nobody needs them more than this one wants them gone.
         const stores = [{ name: 'live view', erased: ports.events.forget(companyId), remaining: 0 }]
-        for (const store of ports.stores) {
+        for (const store of [...ports.stores, keptReplies(deps.security.store.idempotency)]) {
           const erased = await store.erase(companyId, number, signal)
           stores.push({ name: store.name, erased, remaining: await store.find(companyId, number, signal) })
         }

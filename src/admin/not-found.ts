@@ -1,5 +1,5 @@
 import type { FastifyRequest, RouteOptions } from 'fastify'
-import { Problem } from './problems.ts'
+import { pathOf, Problem } from './problems.ts'
 
 /** What routes exist, by path: to refuse a route without rules at start, and to tell 405 from 404. */
 export class RouteTable {
@@ -25,7 +25,7 @@ export class RouteTable {
 
 /** The error for a path or method that is not served: 405 names what is. */
 export function answerNotFound(request: FastifyRequest, routes: RouteTable, prefix: string): never {
-  const path = new URL(request.url, 'http://local').pathname
+  const path = pathOf(request.url)
   const methods = routes.methodsOf(path)
   if (methods.length > 0) {
     throw new Problem(405, 'METHOD_NOT_ALLOWED', `${request.method} is not served here`, { headers: { allow: [...new Set(methods)].sort().join(', ') } })

@@ -16,7 +16,7 @@ import type { AccessClaims } from '../security/tokens.ts'
 import { AuditStage } from './audit-stage.ts'
 import { answerNotFound, RouteTable } from './not-found.ts'
 import { registerOpenApi } from './openapi.ts'
-import { documentOf, Problem, problemOf } from './problems.ts'
+import { documentOf, pathOf, Problem, problemOf } from './problems.ts'
 import { DEFAULT_RATE_TIERS, RateStage, type RateTiers } from './rate-stage.ts'
 import type { RouteRules } from './route.ts'
 
@@ -107,7 +107,12 @@ export async function registerAdmin(app: FastifyInstance, deps: AdminDeps, resou
         stateOf(request).stages.push('rate-limit')
         await rates.beforeToken(request, reply)
       })
-      api.addHook('onRequest', async (request) => void stateOf(request).stages.push('cors'))
+      api.addHook('onRequest', async (request) => {
+        stateOf(request).stages.push('cors')
+        // The plugin would answer in words of its own.
+        const isPreflight = request.headers.origin !== undefined && request.headers['access-control-request-method'] !== undefined
+        if (request.method === 'OPTIONS' && !isPreflight) answerNotFound(request, routes, API_PREFIX)
+      })
       await api.register(cors, {
         origin: [...(deps.allowedOrigins ?? [])],
         methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
@@ -189,7 +194,9 @@ async function checkPermission(request: FastifyRequest, rules: RouteRules, princ
   if (principal.permissions.has(permission)) return
   const token = request.headers['x-break-glass']
   if (typeof token !== 'string' || companyId === null) throw new Refusal('PERMISSION_DENIED')
-  const path = new URL(request.url, 'http://local').pathname.slice(`${API_PREFIX}/companies/${encodeURIComponent(companyId)}`.length)
+  // As it was sent and routed: what a URL parser makes of `..` is another path.
+  const [, , , , , ...below] = (request.url.replace(/^https?:\/\/[^/]*/i, '').split('?')[0] ?? '').split('/')
+  const path = `/${below.join('/')}`
   const grant = await deps.security.breakGlass.check(principal, token, { companyId, permission, method: request.method, path }, state.scope.signal)
   state.principal = { ...principal, breakGlass: grant }
 }
@@ -245,10 +252,9 @@ function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyRepl
   // A caller who hung up is no fault of ours.
   if (problem.status >= 500 && !state.scope.ended) deps.reportError(error, { traceId: state.traceId, method: request.method, route: request.routeOptions.url ?? '' })
   for (const [name, value] of Object.entries(problem.extras.headers ?? {})) reply.header(name, value)
-  const path = new URL(request.url, 'http://local').pathname
   return reply
     .code(problem.status)
     .header('content-type', 'application/problem+json')
     .serializer((body) => JSON.stringify(body))
-    .send(documentOf(problem, state.traceId, path))
+    .send(documentOf(problem, state.traceId, pathOf(request.url)))
 }

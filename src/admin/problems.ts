@@ -62,6 +62,11 @@ export function documentOf(problem: Problem, traceId: string, instance: string):
   }
 }
 
+/** Of a request's target, which a client may send in any form; '' for one that is no URL. */
+export function pathOf(target: string): string {
+  return URL.parse(target, 'http://local')?.pathname ?? ''
+}
+
 /** Names every field that is wrong, an unknown one too. */
 export function invalidInput(error: ZodError): Problem {
   const errors = error.issues.flatMap((issue) => fieldsOf(issue))
@@ -97,6 +102,10 @@ function ofFastify(error: unknown): Problem | null {
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new Problem(400, 'BODY_MALFORMED', 'the body is not valid JSON')
+    case 'FST_ERR_BAD_URL':
+      return new Problem(400, 'PATH_MALFORMED', 'the path is not a valid URL')
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new Problem(414, 'PATH_TOO_LONG', 'a part of the path is longer than any name here')
     default:
       return error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500
         ? new Problem(error.statusCode, 'BAD_REQUEST', 'the request cannot be read')
@@ -110,8 +119,8 @@ function isFastifyError(error: unknown): error is FastifyError {
 
 const TITLES = new Map([
   [400, 'Bad Request'], [401, 'Unauthorized'], [403, 'Forbidden'], [404, 'Not Found'], [405, 'Method Not Allowed'], [409, 'Conflict'],
-  [412, 'Precondition Failed'], [413, 'Content Too Large'], [416, 'Range not satisfiable'],
+  [408, 'Request Timeout'], [412, 'Precondition Failed'], [413, 'Content Too Large'], [414, 'URI Too Long'], [416, 'Range Not Satisfiable'],
   [415, 'Unsupported Media Type'], [422, 'Unprocessable Content'],
-  [428, 'Precondition Required'], [429, 'Too Many Requests'], [500, 'Internal Server Error'], [502, 'Bad Gateway'], [503, 'Service Unavailable'],
+  [428, 'Precondition Required'], [429, 'Too Many Requests'], [431, 'Request Header Fields Too Large'], [500, 'Internal Server Error'], [502, 'Bad Gateway'], [503, 'Service Unavailable'],
   [504, 'Gateway Timeout'],
 ])

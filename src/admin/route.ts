@@ -8,6 +8,7 @@ import type { Permission } from '../security/roles.ts'
 import { operationOf } from './openapi.ts'
 import { stateOf, type AdminDeps, type RequestState } from './pipeline.ts'
 import { Problem } from './problems.ts'
+import { unreadableIn } from './readable-text.ts'
 
 /** What the pipeline needs to know of a route before its handler runs. */
 export type RouteRules = Readonly<{
@@ -116,6 +117,8 @@ type Prepared = Readonly<{ status: number; body: string; stream: Readable | null
 function readPart<S extends z.ZodType>(schema: S | undefined, value: unknown): z.output<S> {
   // A route without a schema takes nothing: what is sent all the same is refused like any unknown field.
   const checked: z.ZodType = schema ?? nothing
+  const unreadable = unreadableIn(value)
+  if (unreadable.length > 0) throw new Problem(400, 'INVALID_INPUT', unreadable.map((one) => `${one.field}: ${one.message}`).join('; '), { errors: unreadable })
   return checked.parse(value) as z.output<S>
 }
 
@@ -163,14 +166,15 @@ async function once(
   if (answer.outcome === 'mismatch') throw new Problem(422, 'IDEMPOTENCY_KEY_REUSED', 'this Idempotency-Key was used with another body')
   if (answer.outcome === 'running') throw new Problem(409, 'IDEMPOTENCY_KEY_RUNNING', 'a request with this Idempotency-Key is still running', { headers: { 'retry-after': '1' } })
   if (answer.outcome === 'replay') {
-    if (!mayReplay) throw new Problem(409, 'ALREADY_DONE', 'this was done before; its answer is given once only')
+    const { body, ...rest } = answer.reply
+    if (!mayReplay || body === null) throw new Problem(409, 'ALREADY_DONE', 'this was done before; its answer is given once only')
     reply.header('idempotent-replayed', 'true')
     state.auditDetails['replayed'] = true
-    return { ...answer.reply, stream: null, location: null, filename: null }
+    return { ...rest, body, stream: null, filename: null }
   }
   try {
     const prepared = await run()
-    await store.finish(companyId, key, { status: prepared.status, body: mayReplay ? prepared.body : '', etag: prepared.etag })
+    await store.finish(companyId, key, { status: prepared.status, body: mayReplay ? prepared.body : '', etag: prepared.etag, location: prepared.location })
     return prepared
   } catch (error) {
     await store.abandon(companyId, key)

@@ -47,7 +47,7 @@ function outboxErasure(outbox: Outbox): ForgetfulStore {
       let erased = 0
       for (const item of await everyItem(outbox, companyId, signal)) {
         if (item.work.kind === 'message' && item.work.message.to === number) erased += Number(await outbox.delete(companyId, item.id, signal))
-        else if (names(item, pattern)) erased += Number(await outbox.rewrite(companyId, forgotten(item, pattern), signal))
+        else if (names(item, pattern)) erased += Number(await outbox.rewrite(companyId, ofNobody(forgotten(item, pattern)), signal))
       }
       return erased
     },
@@ -85,6 +85,11 @@ function contactErasure(contacts: ContactStore): ForgetfulStore {
 
 /** What an event says of a person besides their number. */
 const PERSONAL = new Set(['name', 'callerName', 'address', 'reason', 'answers', 'summary', 'slots', 'notes', 'from', 'text'])
+
+/** An event that waits here, or has been worked on, is a copy of the one in the log. */
+function ofNobody(item: OutboxItem): OutboxItem {
+  return item.work.kind === 'event' ? { ...item, work: { kind: 'event', event: withoutPerson(item.work.event) } } : item
+}
 
 function withoutPerson(event: DomainEvent): DomainEvent {
   const data = JSON.parse(JSON.stringify(event.data), (key, value: unknown) => (PERSONAL.has(key) ? '[erased]' : value)) as DomainEvent['data']

@@ -78,7 +78,9 @@ export function clientAddress(peer: string, forwardedFor: string, hops: number):
   chain.push(peer)
   const address = chain[Math.max(0, chain.length - 1 - hops)] ?? peer
   const plain = address.startsWith('::ffff:') ? address.slice(7) : address
-  return isIPv4(plain) || isIPv6(plain) ? plain : peer
+  if (!isIPv4(plain) && !isIPv6(plain)) return peer
+  // Nobody far away is this machine, whoever passed their word on.
+  return isLoopback(plain) && !isLoopback(peer) ? 'undeclared-proxy' : plain
 }
 
 export function isLoopback(address: string): boolean {

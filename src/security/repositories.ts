@@ -151,7 +151,8 @@ export interface AttemptRepository {
   clear(companyId: string, key: string, signal?: AbortSignal): Promise<void>
 }
 
-export type StoredReply = Readonly<{ status: number; body: string; etag: string | null }>
+/** `body` is null where what it said has been withheld since. */
+export type StoredReply = Readonly<{ status: number; body: string | null; etag: string | null; location: string | null }>
 export type IdempotencyAnswer = Readonly<
   { outcome: 'begun' | 'running' | 'mismatch' } | { outcome: 'replay'; reply: StoredReply }
 >
@@ -166,7 +167,12 @@ export interface IdempotencyRepository {
   finish(companyId: string, key: string, reply: StoredReply, signal?: AbortSignal): Promise<void>
   /** The request failed in a way that may be tried again. */
   abandon(companyId: string, key: string, signal?: AbortSignal): Promise<void>
+  /** Every reply that is kept with a body, for the search for a caller who is to be forgotten. */
+  kept(companyId: string, signal?: AbortSignal): Promise<readonly KeptReply[]>
+  /** Empties a kept reply. Its key stays spent: a request sent again must not make anew what was erased. False when there was none. */
+  withhold(companyId: string, key: string, signal?: AbortSignal): Promise<boolean>
 }
+export type KeptReply = Readonly<{ key: string; body: string }>
 
 export type AuditFilter = Readonly<{ afterSeq: number; limit: number; action?: string; actorId?: string; from?: string; until?: string }>
 

@@ -1,6 +1,6 @@
 import { oneUseLinkSchema, type OneUseLink } from '../security/records.ts'
 import type {
-  AttemptAnswer, AttemptLimit, AttemptRepository, IdempotencyAnswer, IdempotencyRepository, OneUseRepository, StoredReply,
+  AttemptAnswer, AttemptLimit, AttemptRepository, IdempotencyAnswer, IdempotencyRepository, KeptReply, OneUseRepository, StoredReply,
 } from '../security/repositories.ts'
 import type { EmbeddedDatabase } from './embedded-database.ts'
 import { checkDocument, readDocument } from './embedded-documents.ts'
@@ -95,19 +95,18 @@ export class EmbeddedIdempotencyRepository implements IdempotencyRepository {
     signal?.throwIfAborted()
     return this.#database.transaction((): IdempotencyAnswer => {
       this.#database.run('DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE expires_at < ? LIMIT ?)', request.now, SWEEP_ROWS)
-      const row = this.#database.get('SELECT fingerprint, running_until, expires_at, status, body, etag FROM idempotency WHERE company_id = ? AND key = ?', companyId, key)
+      const row = this.#database.get('SELECT fingerprint, running_until, expires_at, status, body, etag, location FROM idempotency WHERE company_id = ? AND key = ?', companyId, key)
       if (row !== undefined && String(row['expires_at']) > request.now) {
         if (row['fingerprint'] !== request.fingerprint) return { outcome: 'mismatch' }
         if (row['status'] !== null) {
-          const etag = row['etag']
-          return { outcome: 'replay', reply: { status: Number(row['status']), body: String(row['body']), etag: typeof etag === 'string' ? etag : null } }
+          return { outcome: 'replay', reply: { status: Number(row['status']), body: textOf(row['body']), etag: textOf(row['etag']), location: textOf(row['location']) } }
         }
         // A process that died in the middle must not hold the key for a day.
         if (String(row['running_until']) > request.now) return { outcome: 'running' }
       }
       this.#database.run(
-        `INSERT OR REPLACE INTO idempotency (company_id, key, fingerprint, expires_at, running_until, status, body, etag)
-         VALUES (?, ?, ?, ?, ?, NULL, NULL, NULL)`,
+        `INSERT OR REPLACE INTO idempotency (company_id, key, fingerprint, expires_at, running_until, status, body, etag, location)
+         VALUES (?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)`,
         companyId, key, request.fingerprint, request.expiresAt, request.runningUntil,
       )
       return { outcome: 'begun' }
@@ -116,11 +115,27 @@ export class EmbeddedIdempotencyRepository implements IdempotencyRepository {
 
   async finish(companyId: string, key: string, reply: StoredReply, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
-    this.#database.run('UPDATE idempotency SET status = ?, body = ?, etag = ? WHERE company_id = ? AND key = ?', reply.status, reply.body, reply.etag, companyId, key)
+    const { status, body, etag, location } = reply
+    this.#database.run('UPDATE idempotency SET status = ?, body = ?, etag = ?, location = ? WHERE company_id = ? AND key = ?', status, body, etag, location, companyId, key)
   }
 
   async abandon(companyId: string, key: string, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
     this.#database.run('DELETE FROM idempotency WHERE company_id = ? AND key = ? AND status IS NULL', companyId, key)
   }
+
+  async kept(companyId: string, signal?: AbortSignal): Promise<readonly KeptReply[]> {
+    signal?.throwIfAborted()
+    const rows = this.#database.all("SELECT key, body FROM idempotency WHERE company_id = ? AND body <> ''", companyId)
+    return rows.map((row) => ({ key: String(row['key']), body: String(row['body']) }))
+  }
+
+  async withhold(companyId: string, key: string, signal?: AbortSignal): Promise<boolean> {
+    signal?.throwIfAborted()
+    return this.#database.run('UPDATE idempotency SET body = NULL WHERE company_id = ? AND key = ? AND body IS NOT NULL', companyId, key) > 0
+  }
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === 'string' ? value : null
 }

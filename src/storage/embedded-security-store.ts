@@ -110,4 +110,5 @@ const SECURITY_MIGRATIONS: readonly Migration[] = [
         )
         BEGIN SELECT RAISE(ABORT, 'audit rows are never deleted'); END;`,
   },
+  { name: 'where the thing is that a repeated request made', sql: 'ALTER TABLE idempotency ADD COLUMN location TEXT;' },
 ]

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { oneUseLinkSchema, type OneUseLink } from '../security/records.ts'
 import type {
-  AttemptAnswer, AttemptLimit, AttemptRepository, IdempotencyAnswer, IdempotencyRepository, OneUseRepository, StoredReply,
+  AttemptAnswer, AttemptLimit, AttemptRepository, IdempotencyAnswer, IdempotencyRepository, KeptReply, OneUseRepository, StoredReply,
 } from '../security/repositories.ts'
 import { checkDocument } from './embedded-documents.ts'
 import { idOf, type MongoDatabase, type MongoRecords } from './mongo-database.ts'
@@ -69,7 +69,7 @@ export class MongoAttemptRepository implements AttemptRepository {
   }
 }
 
-const replySchema = z.object({ status: z.number(), body: z.string(), etag: z.string().nullable() })
+const replySchema = z.object({ status: z.number(), body: z.string().nullable(), etag: z.string().nullable(), location: z.string().nullable().default(null) })
 const requestSchema = z.object({ fingerprint: z.string(), runningUntil: z.string(), expiresAt: z.date(), reply: replySchema.nullable() })
 
 export class MongoIdempotencyRepository implements IdempotencyRepository {
@@ -115,4 +115,26 @@ export class MongoIdempotencyRepository implements IdempotencyRepository {
   async abandon(companyId: string, key: string, signal?: AbortSignal): Promise<void> {
     await this.#requests.delete({ _id: idOf(companyId, key), reply: null }, signal)
   }
+
+  async kept(companyId: string, signal?: AbortSignal): Promise<readonly KeptReply[]> {
+    const kept: KeptReply[] = []
+    const prefix = idOf(companyId, '')
+    for (let after = prefix; ; ) {
+      const page = await this.#requests.find({ companyId, _id: { $gt: after } }, { sort: { _id: 1 }, limit: KEPT_PAGE }, signal)
+      for (const record of page) {
+        const body = requestSchema.parse(record).reply?.body ?? ''
+        if (body !== '') kept.push({ key: record._id.slice(prefix.length), body })
+      }
+      const last = page.at(-1)
+      if (last === undefined || page.length < KEPT_PAGE) return kept
+      after = last._id
+    }
+  }
+
+  async withhold(companyId: string, key: string, signal?: AbortSignal): Promise<boolean> {
+    return (await this.#requests.update({ _id: idOf(companyId, key), 'reply.body': { $ne: null } }, { $set: { 'reply.body': null }, $inc: { revision: 1 } }, signal)) > 0
+  }
 }
+
+/** Replies are a few KiB; a page of them is well under a megabyte. */
+const KEPT_PAGE = 200

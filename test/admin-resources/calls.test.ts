@@ -6,7 +6,7 @@ import { sweepRetention } from '../../src/call/retention.ts'
 import { EventBus } from '../../src/observability/event-bus.ts'
 import { call, company, entry, gap, turn } from '../storage/fixtures.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-import { openCompanyWorld } from './company-world.ts'
+import { openCompanyWorld, type Ask } from './company-world.ts'
 
 const sids = (answer: { json: () => { items: { callSid: string }[] } }): string[] => answer.json().items.map((one) => one.callSid)
 
@@ -105,7 +105,7 @@ t.test('T42: an erased caller is in no store any more, however the number was wr
   const answer = await polarBay('POST', '/companies/polar-bay/erasures', { from: '(555) 010-0099' })
   t.same(answer.json(), {
     clean: true,
-    stores: [{ name: 'live view', erased: 1, remaining: 0 }, { name: 'calls', erased: 253, remaining: 0 }, { name: 'recordings', erased: 0, remaining: 0 }, { name: 'knowledge', erased: 1, remaining: 0 }, { name: 'appointments', erased: 0, remaining: 0 }, ...['leads', 'messages', 'events', 'contacts'].map((name) => ({ name, erased: 0, remaining: 0 }))],
+    stores: [{ name: 'live view', erased: 1, remaining: 0 }, { name: 'calls', erased: 253, remaining: 0 }, { name: 'recordings', erased: 0, remaining: 0 }, { name: 'knowledge', erased: 1, remaining: 0 }, { name: 'appointments', erased: 0, remaining: 0 }, ...['leads', 'messages', 'events', 'contacts', 'kept replies'].map((name) => ({ name, erased: 0, remaining: 0 }))],
   }, answer.body)
   t.same((await repositories.knowledge.get('polar-bay', 'from-a-gap'))?.callerPhrases, ['are you calling from [erased]'])
   const kept = await calls.turns('polar-bay', 'CA-spouse')
@@ -114,6 +114,32 @@ t.test('T42: an erased caller is in no store any more, however the number was wr
   t.equal((await calls.gap('polar-bay', 'g-spouse'))?.question, 'is [erased] on your list')
   t.equal((await calls.list('harbor-lane', { before: null, limit: 10, from: number })).length, 1, "another company's calls are not this company's to erase")
   t.notMatch((await polarBay('GET', '/companies/polar-bay/audit')).body, /0100099/, 'the log says that somebody was erased, not who')
+})
+
+t.test('T42: a visit made by hand is forgotten with its name, its copies on the way and the reply that waits to be sent again', async (t) => {
+  const { polarBay, repositories, security } = await openCompanyWorld()
+  await openForBookings(polarBay)
+  const visit = {
+    serviceId: 'visit', startsAt: '2026-03-03T15:00:00.000Z', anyTime: true, reason: 'Zebulon Quux: ring +1 555 010 0099',
+    customer: { name: 'Zebulon Quux', phoneNumberE164: '+15550100099' }, answers: { gate: 'Quux 7' },
+  }
+  const key = { 'idempotency-key': 'visit-of-zebulon' }
+  const booked = await polarBay('POST', '/companies/polar-bay/appointments', visit, key)
+  t.equal(booked.statusCode, 201, booked.body)
+  const everything = async (): Promise<string> =>
+    JSON.stringify([
+      await repositories.appointments.list('polar-bay', { after: null, limit: 50 }), await repositories.eventLog.list('polar-bay', { after: null, limit: 50 }),
+      await repositories.outbox.list('polar-bay', { before: null, limit: 50, kind: 'event' }), await security.store.idempotency.kept('polar-bay'),
+    ])
+  t.match(await everything(), /Quux.*Quux.*Quux.*Quux/s)
+
+  const erased = (await polarBay('POST', '/companies/polar-bay/erasures', { from: '+15550100099' })).json()
+  t.equal(erased.clean, true)
+  t.match(erased.stores.find((store: { name: string }) => store.name === 'kept replies'), { erased: 1, remaining: 0 })
+  t.notMatch(await everything(), /Quux|Zebulon|0100099/)
+  const again = await polarBay('POST', '/companies/polar-bay/appointments', visit, key)
+  t.same([again.statusCode, again.json().code], [409, 'ALREADY_DONE'], 'sent again it says neither what it said nor books anew')
+  t.same(await repositories.appointments.list('polar-bay', { after: null, limit: 50 }), [])
 })
 
 t.test('a call is found by its sid alone: by its own company, by the platform, and by nobody else', async (t) => {
@@ -273,3 +299,15 @@ t.test('a reader that comes back goes on where it left off, and one that sleeps 
   for (let n = 0; n < 700; n++) bus.publish(`company-${n}`, { kind: 'call.started', at: '', callSid: 'CA1', data: {} })
   t.equal(bus.readerCount('a'), 0)
 })
+
+/** A service, and somebody who does it. */
+async function openForBookings(ask: Ask): Promise<void> {
+  const steps = [
+    ['/resources', { id: 'crew', name: 'Crew' }],
+    ['/services', { id: 'visit', name: 'Visit', durationMinutes: 60 }],
+  ] as const
+  for (const [path, body] of steps) {
+    const answer = await ask('POST', `/companies/polar-bay${path}`, body)
+    if (answer.statusCode !== 201) throw new Error(answer.body)
+  }
+}

@@ -94,6 +94,11 @@ void t.test('every error is a problem document with a code and a trace id, and s
     { want: [400, 'BODY_MALFORMED'], request: { ...login, headers: json, payload: '{"__proto__":{"admin":true},"email":"a@example.com","password":"x"}' } },
     { want: [400, 'INVALID_INPUT'], request: { ...login, payload: { email: 'a@example.com', password: 'x', admin: true } } },
     { want: [400, 'INVALID_INPUT'], request: { url: '/api/v1/auth/me?debug=1', headers } },
+    { want: [405, 'METHOD_NOT_ALLOWED'], request: { method: 'OPTIONS' as const, url: '/api/v1/auth/me' } },
+    { want: [404, 'NOT_FOUND'], request: { method: 'OPTIONS' as const, url: '/api/v1/nowhere' } },
+    { want: [400, 'INVALID_INPUT'], request: { ...login, payload: { email: 'a@example.com', password: 'x\u0000y' } } },
+    { want: [400, 'INVALID_INPUT'], request: { ...login, headers: json, payload: '{"email":"a@example.com","password":"\\ud800"}' } },
+    { want: [400, 'INVALID_INPUT'], request: { ...login, headers: json, payload: `{"email":${'['.repeat(30_000)}${']'.repeat(30_000)}}` } },
     { want: [500, 'INTERNAL_ERROR'], request: { url: '/api/v1/broken', headers } },
   ]
   for (const { want, request } of cases) {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { connect, type AddressInfo } from 'node:net'
 import { buildServer, Readiness } from '../../src/server.ts'
 import { openWorld, PASSWORD, US_ADDRESS } from '../admin/admin-app.ts'
 import { openCompanyWorld, type CompanyWorld } from '../admin-resources/company-world.ts'
@@ -133,7 +134,8 @@ t.test('T54 a stranger hears that the server is not ready, never why; and of an 
   t.match((await app.inject({ url: '/readyz' })).json(), { parts: { store: { ok: false } } }, 'this machine is told')
   const broken = await app.inject({ url: '/breaks', remoteAddress: US_ADDRESS })
   t.equal(broken.statusCode, 500)
-  t.same(broken.json(), { type: 'about:blank', title: 'Internal error', status: 500, code: 'REQUEST_REFUSED' })
+  t.match(broken.json(), { type: 'urn:clientsvia:problem:internal-error', status: 500, code: 'INTERNAL_ERROR', traceId: /^[0-9a-f]{32}$/ })
+  t.notMatch(broken.body, /secret|heron/)
   t.notMatch(JSON.stringify(broken.headers), /fastify|node/i, 'nor what the server is made of')
 })
 
@@ -178,5 +180,39 @@ t.test('T13 T26 a body that reaches for a prototype, or for a field that is not 
     const reply = await patch(`{"${field}":"harbor-lane"}`)
     t.equal(reply.statusCode, 400)
     t.match(reply.json().errors, [{ field }])
+  }
+})
+
+/** One request as bytes, and all that comes back. */
+function asBytes(port: number, request: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(request))
+    let answer = ''
+    socket.setEncoding('utf8')
+    socket.on('data', (text: string) => (answer += text))
+    socket.on('end', () => resolve(answer))
+    socket.on('error', reject)
+  })
+}
+
+t.test('T54 what ends before any route is asked is a problem document too, and names no library', async (t) => {
+  const app = await serverOf({ metrics: 0 })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => app.close())
+  const { port } = app.server.address() as AddressInfo
+  const cases = [
+    { request: 'GET /api/v1/%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', want: [400, 'PATH_MALFORMED'] },
+    { request: `GET /internal/calls/${'a'.repeat(300)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`, want: [414, 'PATH_TOO_LONG'] },
+    { request: 'GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', want: [404, 'NOT_FOUND'] },
+    { request: `GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ${'a'.repeat(20_000)}\r\n\r\n`, want: [431, 'HEADERS_TOO_LARGE'] },
+    { request: 'GARBAGE\r\n\r\n', want: [400, 'BAD_REQUEST'] },
+  ]
+  for (const { request, want } of cases) {
+    const [head = '', body = ''] = (await asBytes(port, request)).split('\r\n\r\n')
+    const problem = JSON.parse(body)
+    t.match(head, new RegExp(`^HTTP/1.1 ${want[0]} `))
+    t.match(head, /content-type: application\/problem\+json/i)
+    t.match(problem, { type: /^urn:/, title: /\w/, status: want[0], detail: /\w/, code: want[1], traceId: /^[0-9a-f]{32}$/ }, String(want[1]))
+    t.notMatch(head + body, /FST_|fastify|node/i)
   }
 })

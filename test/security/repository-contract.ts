@@ -222,13 +222,30 @@ export function testSecurityStore(
     t.same(await store.idempotency.begin('a', 'k', request), { outcome: 'running' })
     t.same(await store.idempotency.begin('b', 'k', request), { outcome: 'begun' })
     t.same(await store.idempotency.begin('a', 'k', { ...request, now: at(2), runningUntil: at(3) }), { outcome: 'begun' }, 'its process must have died')
-    await store.idempotency.finish('a', 'k', { status: 201, body: '{}', etag: null })
-    t.same(await store.idempotency.begin('a', 'k', request), { outcome: 'replay', reply: { status: 201, body: '{}', etag: null } })
+    await store.idempotency.finish('a', 'k', { status: 201, body: '{}', etag: null, location: '/x/1' })
+    t.same(await store.idempotency.begin('a', 'k', request), { outcome: 'replay', reply: { status: 201, body: '{}', etag: null, location: '/x/1' } })
     t.same(await store.idempotency.begin('a', 'k', { ...request, fingerprint: 'g' }), { outcome: 'mismatch' })
     await store.idempotency.abandon('a', 'k')
     t.match(await store.idempotency.begin('a', 'k', request), { outcome: 'replay' }, 'what is done cannot be abandoned')
     await store.idempotency.abandon('b', 'k')
     t.same(await store.idempotency.begin('b', 'k', request), { outcome: 'begun' })
+  })
+
+  each('what a kept reply said can be withheld, by its own company alone, and its key stays spent', async (t, store) => {
+    const request = { fingerprint: 'f', now: AT, expiresAt: at(60), runningUntil: at(1) }
+    for (const [key, body] of [['k1', '{"of":"somebody"}'], ['k2', '{}'], ['k3', '']] as const) {
+      await store.idempotency.begin('a', key, request)
+      await store.idempotency.finish('a', key, { status: 201, body, etag: null, location: null })
+    }
+    await store.idempotency.begin('a', 'k4', request)
+    const kept = async (companyId: string): Promise<unknown[]> => [...(await store.idempotency.kept(companyId))].sort((one, other) => one.key.localeCompare(other.key))
+    t.same(await kept('a'), [{ key: 'k1', body: '{"of":"somebody"}' }, { key: 'k2', body: '{}' }], 'neither empty ones nor those that still run')
+    t.same(await kept('b'), [])
+    t.equal(await store.idempotency.withhold('b', 'k1'), false)
+    t.equal(await store.idempotency.withhold('a', 'k1'), true)
+    t.equal(await store.idempotency.withhold('a', 'k1'), false)
+    t.same(await kept('a'), [{ key: 'k2', body: '{}' }])
+    t.same(await store.idempotency.begin('a', 'k1', request), { outcome: 'replay', reply: { status: 201, body: null, etag: null, location: null } })
   })
 
   each('audit rows are numbered without gaps, each with the hash before it, apart for each company', async (t, store) => {
