@@ -130,11 +130,12 @@ function versions(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): voi
   })
 
   companyRoute(api, deps, {
-    method: 'GET', path: `${BASE}/:agentId/diff`, permission: 'config:read', audit: null, tag: TAG, summary: 'What differs between two versions, or a version and the draft',
-    params: agentParams, query: z.strictObject({ from: versionNameSchema, to: versionNameSchema.default('draft') }),
+    method: 'GET', path: `${BASE}/:agentId/diff`, permission: 'config:read', audit: null, tag: TAG, summary: 'What differs between two versions, or a version and the draft; of what callers hear now and the draft unless told otherwise',
+    params: agentParams, query: z.strictObject({ from: versionNameSchema.optional(), to: versionNameSchema.default('draft') }),
     replies: { 200: z.object({ changes: z.array(z.object({ path: z.string(), before: z.unknown().optional(), after: z.unknown().optional() })) }) },
     handler: async ({ companyId, params, query, signal }) => {
-      const [before, after] = await Promise.all([query.from, query.to].map((name) => named(ports, companyId, params.agentId, name, signal)))
+      const from = query.from ?? String(found(await agents.getDraft(companyId, params.agentId, signal), 'agent').version)
+      const [before, after] = await Promise.all([from, query.to].map((name) => named(ports, companyId, params.agentId, name, signal)))
       return { status: 200, body: { changes: configDiff(found(before ?? null, 'version of this agent'), found(after ?? null, 'version of this agent')) } }
     },
   })

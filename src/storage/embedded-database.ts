@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import { ClientsViaError, isClientsViaError } from '../core/errors.ts'
 
@@ -33,7 +34,10 @@ export class EmbeddedDatabase {
     return guarded(path, () => {
       const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, defensive: true })
       try {
-        database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF')
+        // For its owner alone; SQLite gives the files beside it the same mode.
+        if (path !== ':memory:') chmodSync(path, 0o600)
+        // secure_delete: what is erased is overwritten, so that it is not found in the file's free pages either.
+        database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON')
       } catch (error) {
         database.close()
         throw error

@@ -94,6 +94,7 @@ t.test('callers hear a draft only once it is published, and an older version aft
   t.notMatch(await heard(), /A new hello/)
   t.match(await heard('draft'), /A new hello from Robin/)
   t.same((await polarBay('GET', `${base}/diff?from=1`)).json().changes.map((change: { path: string }) => change.path), ['greeting.text'])
+  t.same((await polarBay('GET', `${base}/diff`)).json(), (await polarBay('GET', `${base}/diff?from=1`)).json(), 'what publishing would change')
   t.equal((await polarBay('POST', `${base}/publish`, { draftVersion: 1 })).statusCode, 409, 'somebody has saved since')
   t.equal((await polarBay('POST', `${base}/publish`, {})).json().version, 2)
   t.match(await heard(), /A new hello from Robin/)

@@ -239,7 +239,7 @@ void t.test('a POST that is sent twice with one Idempotency-Key is done once', a
   const payload = { email: 'new@example.com', name: 'New', role: 'read_only', password: PASSWORD }
   const first = await world.app.inject({ method: 'POST', url, headers, payload })
   const second = await world.app.inject({ method: 'POST', url, headers, payload })
-  t.match([first.statusCode, second.statusCode, second.headers['idempotent-replayed'], second.headers.etag], [201, 201, 'true', '"v1"'])
+  t.match([first.statusCode, second.statusCode, second.headers['idempotent-replayed'], second.headers.etag, second.headers.location], [201, 201, 'true', '"v1"', first.headers.location ?? 'none'])
   t.equal(second.body, first.body)
   t.equal((await world.app.inject({ method: 'POST', url, headers, payload: { ...payload, name: 'Other' } })).json().code, 'IDEMPOTENCY_KEY_REUSED')
   t.equal((await world.app.inject({ method: 'POST', url, headers: { ...headers, 'idempotency-key': 'short' }, payload })).statusCode, 400)

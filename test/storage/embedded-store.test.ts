@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -114,6 +114,20 @@ t.test('a value that no other thread can be sent fails alone', async (t) => {
   await t.rejects(store.calls.saveTurn('a', 'CA1', turn(1, { trace: [{ step: 'x', detail: { call: () => undefined } }] })), { name: 'DataCloneError' })
   t.equal(store.waiting, 0)
   await store.calls.saveTurn('a', 'CA1', turn(1))
+})
+
+t.test("the store's files are for their owner alone, and what was deleted is in none of them once it is closed", async (t) => {
+  const folder = dataDir(t)
+  const path = join(folder, 'private.db')
+  writeFileSync(path, '', { mode: 0o644 })
+  const database = EmbeddedDatabase.open(path)
+  database.migrate([{ name: 'words', sql: 'CREATE TABLE words (word TEXT NOT NULL) STRICT;' }])
+  for (let n = 0; n < 50; n++) database.run('INSERT INTO words VALUES (?)', `heard-from-zebulon-${n}`)
+  for (const file of readdirSync(folder)) t.equal(statSync(join(folder, file)).mode & 0o077, 0, file)
+  database.run('DELETE FROM words WHERE word <> ?', 'heard-from-zebulon-7')
+  database.close()
+  const left = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'latin1')).join('').match(/heard-from-zebulon-\d+/g)
+  t.same(left, ['heard-from-zebulon-7'])
 })
 
 t.test('a file that is no database, and one from a newer version, are refused with the reason', async (t) => {
