@@ -4,7 +4,7 @@ import { accessRoutes } from './admin/access-routes.ts'
 import { auditRoutes } from './admin/audit-routes.ts'
 import { authRoutes } from './admin/auth-routes.ts'
 import { KnownCompanies } from './admin/known-companies.ts'
-import { oidcRoutes } from './admin/oidc-routes.ts'
+import { oidcRoutes, signInMethodRoutes } from './admin/oidc-routes.ts'
 import { registerAdmin, type Resources } from './admin/pipeline.ts'
 import { adminResources } from './admin/resources.ts'
 import { userRoutes } from './admin/user-routes.ts'
@@ -151,7 +151,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
       reportError: (error, facts) => logger.error({ ...facts, error: error instanceof Error ? error.message : String(error) }, 'request failed'),
       allowedOrigins: admin.allowedOrigins,
     },
-    [authRoutes, ...oidcOf(deps, security, keyRing), userRoutes, accessRoutes, auditRoutes, ...resources],
+    [authRoutes, signInMethodRoutes(admin.oidc !== null), ...oidcOf(deps, security, keyRing), userRoutes, accessRoutes, auditRoutes, ...resources],
   )
 
   await registerDashboard(app)

@@ -396,8 +396,8 @@ const SCHEMA = z.object({
   OIDC_CLIENT_ID: text().optional().register(about, { says: "This server's name at the OpenID provider.", example: 'clientsvia', default: null }),
   OIDC_CLIENT_SECRET: text().optional().register(about, { says: 'And its secret there. Without it: a public client.', example: '', default: null, secret: true }),
   OIDC_CALLBACK_URL: exactUrl.optional().register(about, {
-    says: 'The page that the provider sends people back to, registered there; on another origin it must be among ADMIN_ORIGINS.',
-    example: 'https://admin.example.com/signed-in',
+    says: 'The page that the provider sends people back to, registered there: the dashboard of this server, or a page of your own, whose origin must be among ADMIN_ORIGINS.',
+    example: 'https://voice.example.com/dashboard',
     default: null,
   }),
   GEO_DATABASE: text().optional().register(about, { says: 'A MaxMind file. Without it: the country database that comes along.', example: '/data/GeoLite2-City.mmdb', default: null }),
@@ -449,7 +449,7 @@ function contradictions(values: Values): string[] {
   const { OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_CALLBACK_URL } = values
   if (OIDC_ISSUER !== undefined && OIDC_CLIENT_ID === undefined) problems.push('OIDC_CLIENT_ID is missing: the OpenID provider knows this server by it')
   if (OIDC_ISSUER !== undefined && OIDC_CALLBACK_URL === undefined) {
-    problems.push('OIDC_CALLBACK_URL is missing: it says where the OpenID provider sends people back to; for example OIDC_CALLBACK_URL=https://admin.example.com/signed-in')
+    problems.push('OIDC_CALLBACK_URL is missing: it says where the OpenID provider sends people back to; for example OIDC_CALLBACK_URL=https://voice.example.com/dashboard')
   }
   if (OIDC_ISSUER === undefined && (OIDC_CLIENT_ID ?? OIDC_CLIENT_SECRET ?? OIDC_CALLBACK_URL) !== undefined) {
     problems.push('OIDC_ISSUER is missing: without it the other OIDC_ variables do nothing; for example OIDC_ISSUER=https://login.example.com/')

@@ -8,6 +8,18 @@ import { meOf } from './views.ts'
 
 const TAG = 'Sign-in'
 
+/** Which ways in there are, for a page that asks somebody to sign in. */
+export function signInMethodRoutes(oidc: boolean): Resources {
+  return (api, deps) => {
+    route(api, deps, {
+      method: 'GET', path: '/auth/methods', permission: 'public', audit: null, tag: TAG,
+      summary: 'How people may sign in here',
+      replies: { 200: z.object({ password: z.literal(true), oidc: z.boolean() }) },
+      handler: async () => ({ status: 200, body: { password: true as const, oidc } }),
+    })
+  }
+}
+
 /**
  * Sign-in through the configured OpenID provider, in two posts by the page that the person looks at: the first gives the address to
  * go to, the second takes what the provider sent back to the callback page. Where no provider is configured there are no such routes.

@@ -3,8 +3,12 @@ import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { oidcRoutes, signInMethodRoutes } from '../../src/admin/oidc-routes.ts'
+import type { AdminDeps } from '../../src/admin/pipeline.ts'
 import { DASHBOARD_PATH, registerDashboard } from '../../src/dashboard/dashboard.ts'
+import { OidcSignIn } from '../../src/security/oidc.ts'
 import { openWorld, PASSWORD, type World } from '../admin/admin-app.ts'
+import { CALLBACK_URL, CLIENT_ID, CLIENT_SECRET, OidcIssuer } from '../support/oidc-issuer.ts'
 
 const PAGE = join(import.meta.dirname, '../../src/dashboard/page')
 const FILES = readdirSync(PAGE, { recursive: true, encoding: 'utf8' }).filter((name) => /\.\w+$/.test(name))
@@ -87,6 +91,9 @@ t.test('an address leads to its page, and a strange one to the live view', async
 })
 
 type DashboardApi = {
+  methods: () => Promise<{ oidc: boolean }>
+  beginOidc: () => Promise<string>
+  finishOidc: (query: URLSearchParams) => Promise<void>
   user: { email: string; permissions: string[] } | null
   onSignedOut: (why: string) => void
   signIn: (email: string, password: string) => Promise<void>
@@ -151,4 +158,32 @@ t.test('somebody signs in with the key of their browser, stays signed in over a 
   t.equal(tabs.size, 0)
   await t.rejects(reloaded.get('/auth/me'), { message: 'please sign in' })
   t.equal(await new Api().resume(), false)
+})
+
+t.test('somebody signs in through their provider with the key of their browser; a return that was not begun in this tab is nothing', async (t) => {
+  let now = (): Date => new Date(0)
+  const provider = await OidcIssuer.open(() => now())
+  t.teardown(() => provider.close())
+  const oidc = (of: Pick<AdminDeps, 'security' | 'clock'>): OidcSignIn =>
+    new OidcSignIn({
+      issuer: provider.issuer, clientId: CLIENT_ID, clientSecret: CLIENT_SECRET, callbackUrl: CALLBACK_URL, login: of.security.login, spent: of.security.store.links,
+      clock: of.clock, key: new Uint8Array(32).fill(5), report: () => undefined,
+    })
+  const world = await openWorld({ policy: { keylessLogin: 'never' }, resources: [signInMethodRoutes(true), (api, deps) => oidcRoutes(oidc(deps))(api, deps)] })
+  now = () => world.clock.wallTime()
+  const { tabs } = asBrowser(t, world)
+  const user = await world.addUser('polar-bay', 'admin', 'robin@example.com')
+  const { Api } = await load<{ Api: new () => DashboardApi }>('api.js')
+  const api = new Api()
+  t.same(await api.methods(), { password: true, oidc: true })
+  const person = { sub: 'robin', email: 'robin@example.com', email_verified: true }
+  const back = async (): Promise<URLSearchParams> => new URLSearchParams(provider.authorize(await api.beginOidc(), person) as unknown as Record<string, string>)
+  const stolen = await back()
+  tabs.clear()
+  await t.rejects(api.finishOidc(stolen), { message: /not begun here/ })
+  await t.rejects(back().then(() => api.finishOidc(new URLSearchParams({ error: 'access_denied', state: 'x' }))), { message: /did not let you in/ })
+  await api.finishOidc(await back())
+  t.equal(api.user?.email, user.email)
+  t.equal((await api.get('/auth/me')).email, user.email)
+  t.match(await world.security.store.devices.list('polar-bay', user.id), [{ state: 'approved' }], 'the browser is known from now on')
 })

@@ -3,6 +3,8 @@ import { proofOf } from './device-key.js'
 const BASE = '/api/v1'
 /** For this tab only; without this browser's key it is of no use to anybody. */
 const REFRESH = 'clientsvia-refresh'
+/** A sign-in that is under way at the identity provider, until this tab comes back. */
+const FLOW = 'clientsvia-oidc-flow'
 
 export class ApiProblem extends Error {
   constructor(problem) {
@@ -24,6 +26,28 @@ export class Api {
   async signIn(email, password) {
     const device = await this.#proof('login', email.toLowerCase())
     this.#take(await this.#send('POST', '/auth/login', { body: { email, password, device }, anonymous: true }))
+  }
+
+  /** The ways in that this server offers: `{ password, oidc }`. */
+  methods() {
+    return this.#send('GET', '/auth/methods', { anonymous: true })
+  }
+
+  /** Where to go to sign in at the identity provider; it sends this tab back here. */
+  async beginOidc() {
+    const { authorizationUrl, flow } = await this.#send('POST', '/auth/oidc/start', { body: {}, anonymous: true })
+    sessionStorage.setItem(FLOW, flow)
+    return authorizationUrl
+  }
+
+  /** `query` as the provider put it behind this page's address. */
+  async finishOidc(query) {
+    const flow = sessionStorage.getItem(FLOW)
+    sessionStorage.removeItem(FLOW)
+    const [code, state, iss] = ['code', 'state', 'iss'].map((name) => query.get(name))
+    if (flow === null || code === null || state === null) throw new ApiProblem({ status: 401, detail: query.has('error') ? 'The identity provider did not let you in.' : 'This sign-in was not begun here.' })
+    const device = await this.#proof('login', state)
+    this.#take(await this.#send('POST', '/auth/oidc/login', { body: { flow, code, state, ...(iss === null ? {} : { iss }), device }, anonymous: true }))
   }
 
   /** True when this tab was signed in before it was loaded anew. */

@@ -7,7 +7,7 @@ import { callView, callsView } from './views/calls.js'
 import { gapsView } from './views/gaps.js'
 import { knowledgeView } from './views/knowledge.js'
 import { liveView } from './views/live.js'
-import { signInView } from './views/sign-in.js'
+import { hintOf, signInView } from './views/sign-in.js'
 
 const COMPANY = 'clientsvia-company'
 const PAGES = [
@@ -63,6 +63,21 @@ async function start() {
   show()
 }
 
+/** Back from the identity provider. What it put into the address is of use once, and does not stay there. */
+async function comeBack(query) {
+  history.replaceState(null, '', location.pathname + location.hash)
+  try {
+    await api.finishOidc(query)
+    return true
+  } catch (error) {
+    signIn(hintOf(error))
+    return false
+  }
+}
+
 api.onSignedOut = signIn
-if (await api.resume()) await start().catch((error) => signIn(error.message))
+const query = new URLSearchParams(location.search)
+if (query.has('state')) {
+  if (await comeBack(query)) await start().catch((error) => signIn(error.message))
+} else if (await api.resume()) await start().catch((error) => signIn(error.message))
 else signIn()
