@@ -57,6 +57,24 @@ t.test('the page has no inline code or style, loads nothing from elsewhere, and 
   t.same(imported.filter((path) => !FILES.includes(path)), [], 'and every module that is asked for is there')
 })
 
+t.test('what is written can be read, by day and by night: 4.5 to 1 at least', async (t) => {
+  const css = text('style.css')
+  const colours = (block: string): Map<string, string> => new Map([...block.matchAll(/--([\w-]+): (#[0-9a-f]{6})/g)].map(([, name = '', value = '']) => [name, value]))
+  const day = colours(css.slice(0, css.indexOf('@media (prefers-color-scheme: dark)')))
+  const night = new Map([...day, ...colours(css.slice(css.indexOf('@media (prefers-color-scheme: dark)')))])
+  const lightness = (hex: string): number => {
+    const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255).map((share) => (share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+  }
+  const pairs = [...['ink', 'soft', 'accent', 'good', 'warn', 'bad'].flatMap((ink) => [[ink, 'ground'], [ink, 'card']]), ['soft', 'line'], ['warn', 'line'], ['bad', 'line'], ['accent', 'accent-soft'], ['ink', 'caller'], ['ink', 'agent']] as const
+  for (const [when, palette] of [['day', day], ['night', night]] as const) {
+    for (const [ink = '', ground = ''] of pairs) {
+      const [one = 0, other = 0] = [palette.get(ink) ?? '', palette.get(ground) ?? ''].map(lightness).sort((a, b) => b - a)
+      t.ok((one + 0.05) / (other + 0.05) >= 4.5, `${ink} on ${ground} by ${when}: ${((one + 0.05) / (other + 0.05)).toFixed(2)}`)
+    }
+  }
+})
+
 t.test('server-sent events are read whole, however the network cuts them', async (t) => {
   const { EventReader } = await load<{ EventReader: new () => { push: (text: string) => { kind: string; id: string; data: string }[]; lastEventId: string } }>('events.js')
   const stream = ': connected\n\nid: 7\nevent: call.started\ndata: {"callSid":"CA1"}\n\n: still here\n\nid: 8\nevent: turn.finished\ndata: {"heard":"caf\u00e9"}\r\n\r\nevent: session.ended\ndata: {}\n\n'
@@ -113,10 +131,13 @@ function asBrowser(t: Test, world: World): { sent: string[]; tabs: Map<string, s
     return made
   }
   const store = { get: (key: string) => request(keys.get(key)), put: (value: unknown, key: string) => request(keys.set(key, value)) }
+  const outside = globalThis.fetch
   const globals: Record<string, unknown> = {
     sessionStorage: { getItem: (key: string) => tabs.get(key) ?? null, setItem: (key: string, value: string) => tabs.set(key, value), removeItem: (key: string) => tabs.delete(key) },
     indexedDB: { open: () => request({ transaction: () => ({ objectStore: () => store }), close: () => undefined }) },
     fetch: async (path: string, init: RequestInit) => {
+      // What the server itself asks of others.
+      if (!path.startsWith('/')) return outside(path, init)
       sent.push(`${init.method} ${path}`)
       const reply = await world.app.inject({ method: init.method as 'GET', url: path, headers: init.headers as Record<string, string>, ...(init.body === undefined ? {} : { payload: String(init.body) }) })
       return new Response(reply.statusCode === 204 ? null : reply.payload, { status: reply.statusCode, headers: { 'content-type': String(reply.headers['content-type'] ?? '') } })

@@ -7,7 +7,7 @@ const OUTCOMES = ['in-progress', 'completed', 'caller-hung-up', 'transferred', '
 export function callsView({ api, companyId }) {
   const rows = h('tbody', {})
   const more = h('div', { class: 'more' })
-  const outcome = h('select', { on: { change: () => load(null) } }, h('option', { value: '' }, 'any outcome'), OUTCOMES.map((one) => h('option', { value: one }, outcomeText(one))))
+  const outcome = h('select', { 'aria-label': 'Outcome', on: { change: () => load(null) } }, h('option', { value: '' }, 'any outcome'), OUTCOMES.map((one) => h('option', { value: one }, outcomeText(one))))
   const load = async (cursor) => {
     const query = new URLSearchParams({ limit: '25', ...(outcome.value === '' ? {} : { outcome: outcome.value }), ...(cursor === null ? {} : { cursor }) })
     const page = await api.get(`/companies/${companyId}/calls?${query}`)
@@ -22,7 +22,7 @@ export function callsView({ api, companyId }) {
     {},
     h('h1', {}, 'Calls'),
     h('div', { class: 'tools' }, outcome),
-    h('table', { class: 'list' }, h('thead', {}, h('tr', {}, ['When', 'Caller', 'Length', 'Outcome', ''].map((name) => h('th', {}, name)))), rows),
+    h('table', { class: 'list' }, h('thead', {}, h('tr', {}, ['When', 'Caller', 'Length', 'Outcome', ''].map((name) => h(name === '' ? 'td' : 'th', {}, name)))), rows),
     more,
   )
 }
