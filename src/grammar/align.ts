@@ -47,12 +47,12 @@ export function align(routes: GrammarRoutes, text: string): Alignment | null {
 type Path = Readonly<{ cost: number; state: number; mask: number; meaning: string; open: Open | null; last: Step | null }>
 type Open = Readonly<{ slot: number; value: string | null; words: readonly string[]; cost: number }>
 type Step = Readonly<{ before: Step | null; word: AlignedWord } | { before: Step | null; slot: AlignedSlot; index: number }>
-type Front = Map<string, Path>
+type Front = { readonly paths: Map<string, Path>; least: number }
 
 /** Beyond the best by this much, a way is given up. */
 const REACH = 2.5
 /** Ways kept a word: a sentence that fits a hundred ways fits none. */
-const MOST_PATHS = 120
+const MOST_PATHS = 48
 /** Arc costs are in nats of audio; text says more clearly what was meant. */
 const ARC_COST_SHARE = 0.1
 const ANY_COST = 0.1
@@ -62,33 +62,37 @@ const INSIDE_SLOT_COST = 0.2
 function frontAt(fronts: Map<number, Front>, node: number): Front {
   const known = fronts.get(node)
   if (known !== undefined) return known
-  const front: Front = new Map()
+  const front: Front = { paths: new Map(), least: Infinity }
   fronts.set(node, front)
   return front
 }
 
 function put(front: Front, path: Path): boolean {
+  // Costs only grow: what is out of reach here is never wanted, and its key need not be made.
+  if (path.cost > front.least + REACH) return false
   const { open } = path
   const key = `${path.state}|${path.mask}|${path.meaning}|${open === null ? '' : `${open.slot}=${open.value ?? open.words.join(' ')}`}`
-  const known = front.get(key)
+  const known = front.paths.get(key)
   if (known !== undefined && known.cost <= path.cost) return false
-  front.set(key, path)
+  front.paths.set(key, path)
+  front.least = Math.min(front.least, path.cost)
   return true
 }
 
 function prune(front: Front): Path[] {
-  const paths = [...front.values()].sort((a, b) => a.cost - b.cost).slice(0, MOST_PATHS)
-  const limit = (paths[0]?.cost ?? 0) + REACH
-  return paths.filter((path) => path.cost <= limit)
+  return [...front.paths.values()]
+    .filter((path) => path.cost <= front.least + REACH)
+    .sort((a, b) => a.cost - b.cost)
+    .slice(0, MOST_PATHS)
 }
 
 /** Small words get lost inside a phrase: "a bit milk". Words that carry the meaning do not. */
 function supply(routes: GrammarRoutes, node: number, front: Front, paths: Path[]): void {
   for (const path of [...paths]) {
     if (path.open === null || path.open.words.length === 0) continue
-    for (const [word, ways] of routes.from(path.state).byWord) {
-      if (!DROPPED.has(word)) continue
-      for (const route of ways) {
+    const { byWord } = routes.from(path.state)
+    for (const word of DROPPED) {
+      for (const route of byWord.get(word) ?? []) {
         if (route.steps.length > 0) continue
         const next = take(routes, path, route, { word, cost: SUPPLIED_COST, at: node })
         if (next !== null && put(front, next)) paths.push(next)
@@ -167,7 +171,7 @@ function isNameWord(word: string): boolean {
   return /^[a-z']+$/.test(word) && !NOT_NAMES.has(word)
 }
 
-const DROPPED: ReadonlySet<string> = new Set('a an the of in'.split(' '))
+const DROPPED: readonly string[] = 'a an the of in'.split(' ')
 const FREE_WORDS: ReadonlySet<string> = new Set('um uh oh well so okay please like just yeah hi hello hey thanks and actually maybe then also really kind sort basically'.split(' '))
 const SMALL_WORDS: ReadonlySet<string> = new Set('a an the of with and in on at for to some it its is that this my me i you your be would will can could like one'.split(' '))
 const NOT_NAMES: ReadonlySet<string> = new Set(
@@ -178,7 +182,7 @@ const NOT_NAMES: ReadonlySet<string> = new Set(
 
 function best(routes: GrammarRoutes, words: number, front: Front | undefined): Alignment | null {
   const done: Readonly<{ path: Path; there: Place; cost: number }>[] = []
-  for (const path of front?.values() ?? []) {
+  for (const path of front?.paths.values() ?? []) {
     for (const { steps, cost } of routes.from(path.state).toAccept) {
       const there = walk(routes, path, steps)
       if (there !== null && there.mask !== 0) done.push({ path, there, cost: path.cost + cost * ARC_COST_SHARE })

@@ -1,5 +1,7 @@
 import { gapsOfBeginnings, soundGap, soundsOf } from './likeness.ts'
+import { CARDINALS, ORDINALS } from './numbers.ts'
 import type { Arc, WordGrammar } from './word-grammar.ts'
+import { withoutEnding } from './words.ts'
 
 /** From one word to the next: the wordless steps that are taken on the way, where they matter, and the word. */
 export type Route = Readonly<{ steps: readonly Arc[]; cost: number; word: Arc }>
@@ -8,11 +10,15 @@ export type Routes = Readonly<{ byWord: ReadonlyMap<string, readonly Route[]>; a
 export type Likely = Readonly<{ word: string; cost: number }>
 export type LikelyPair = Readonly<{ words: readonly [string, string]; cost: number }>
 
+type KnownWord = Readonly<{ word: string; sounds: string; reversed: string; share: number }>
+
 /** A grammar made ready for reading text: from each state, what can be said next. Worked out as it is needed and kept. */
 export class GrammarRoutes {
   readonly grammar: WordGrammar
   readonly #routes = new Map<number, Routes>()
-  readonly #vocabulary: readonly Readonly<{ word: string; sounds: string; reversed: string }>[]
+  /** Words that another may be alike, and of the rest those that may be joined to one: they must be right. */
+  readonly #vocabulary: readonly KnownWord[]
+  readonly #pairable: readonly KnownWord[]
   readonly #known: ReadonlySet<string>
   readonly #likely = new Map<string, readonly Likely[]>()
   readonly #pairs = new Map<string, readonly LikelyPair[]>()
@@ -20,12 +26,13 @@ export class GrammarRoutes {
   constructor(grammar: WordGrammar) {
     this.grammar = grammar
     this.#known = new Set(grammar.arcs.flatMap((arcs) => arcs.flatMap((arc) => (arc.word === undefined ? [] : [arc.word]))))
-    this.#vocabulary = [...this.#known]
-      .filter((word) => word.length >= 3 && !EXACT.has(word) && /^[a-z']+$/.test(word))
+    this.#pairable = [...this.#known]
+      .filter((word) => word.length >= 3 && /^[a-z']+$/.test(word))
       .map((word) => {
         const sounds = soundsOf(word)
-        return { word, sounds, reversed: backwards(sounds) }
+        return { word, sounds, reversed: backwards(sounds), share: EXACT.has(word) ? 0 : LIKENESS_SHARE }
       })
+    this.#vocabulary = this.#pairable.filter(({ share }) => share > 0)
   }
 
   from(state: number): Routes {
@@ -55,7 +62,7 @@ export class GrammarRoutes {
     const heardSounds = soundsOf(heard)
     for (const { word, sounds } of this.#vocabulary) {
       if (word === heard || Math.abs(word.length - heard.length) > 3) continue
-      if (ENDINGS.some((ending) => heard === word + ending || word === heard + ending)) {
+      if (withoutEnding(word) === heard || ENDINGS.some((ending) => heard === word + ending || word === heard + ending)) {
         found.push({ word, cost: ENDING_COST })
         continue
       }
@@ -87,8 +94,8 @@ export class GrammarRoutes {
   #pairsIn(heard: string): LikelyPair[] {
     const whole = soundsOf(heard)
     if (whole.length < SHORTEST_PAIR || whole.length > LONGEST_PAIR) return []
-    const firsts = beginningsIn(whole, this.#vocabulary.map(({ word, sounds }) => ({ word, sounds })))
-    const seconds = beginningsIn(backwards(whole), this.#vocabulary.map(({ word, reversed }) => ({ word, sounds: reversed })))
+    const firsts = beginningsIn(whole, this.#pairable)
+    const seconds = beginningsIn(backwards(whole), this.#pairable.map(({ word, reversed, share }) => ({ word, sounds: reversed, share })))
     const pairs: LikelyPair[] = []
     for (let at = 2; at <= whole.length - 2; at += 1) {
       for (const first of firsts[at] as readonly Likely[]) for (const second of seconds[whole.length - at] as readonly Likely[]) pairs.push({ words: [first.word, second.word], cost: (first.cost + second.cost) * LIKENESS_COST })
@@ -122,7 +129,7 @@ export class GrammarRoutes {
 }
 
 /** Two and a half letters of ten may be wrong; fewer where the word itself was put together. */
-const LIKENESS_SHARE = 0.27
+const LIKENESS_SHARE = 0.33
 const STRICT_SHARE = 0.15
 /** In sounds: shorter ones are pairs by chance, longer ones more than two words. */
 const SHORTEST_PAIR = 6
@@ -135,17 +142,19 @@ const ENDINGS: readonly string[] = ['s', 'd', 'ed']
 const ENDING_COST = 0.1
 const MOST_LIKELY_KEPT = 5000
 /** Number words and short ones must be right: their neighbours mean something else. */
-const EXACT: ReadonlySet<string> = new Set(
-  'one two six ten may yes nah the and for can get not let its you out any day now asap how say who why was are did bit lot zero four five nine seven eight three first third fourth fifth sixth march june july noon night with have some make that this what want need like just please hundred thousand right'.split(' '),
-)
+const EXACT: ReadonlySet<string> = new Set([
+  ...CARDINALS.keys(),
+  ...ORDINALS.keys(),
+  ...'may yes nah the and for can get not let its you out any day now asap how say who why was are did bit lot march june july noon night with have some make that this what want need like just please hundred thousand right'.split(' '),
+])
 
 /** For each length of a beginning of `whole`, the words that it may be, with how far they are. */
-function beginningsIn(whole: string, words: readonly Readonly<{ word: string; sounds: string }>[]): (readonly Likely[])[] {
+function beginningsIn(whole: string, words: readonly Readonly<{ word: string; sounds: string; share: number }>[]): (readonly Likely[])[] {
   const found: Likely[][] = Array.from({ length: whole.length + 1 }, () => [])
-  for (const { word, sounds } of words) {
+  for (const { word, sounds, share } of words) {
     const gaps = gapsOfBeginnings(whole, sounds)
     for (let length = 2; length <= whole.length - 2; length += 1) {
-      if ((gaps[length] as number) <= Math.min(length, sounds.length) * LIKENESS_SHARE) (found[length] as Likely[]).push({ word, cost: gaps[length] as number })
+      if ((gaps[length] as number) <= Math.min(length, sounds.length) * share) (found[length] as Likely[]).push({ word, cost: gaps[length] as number })
     }
   }
   return found

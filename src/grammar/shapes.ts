@@ -1,4 +1,5 @@
 import type { ChoiceOption, SlotShape } from '../core/expectation.ts'
+import { rarityOfPair } from './letter-pairs.ts'
 import { cardinalWord, cardinalWords, ordinalWord, UNITS } from './numbers.ts'
 import type { GrammarBuilder } from './word-grammar.ts'
 import { grammarWords } from './words.ts'
@@ -123,20 +124,28 @@ const EMPTY_WORDS: ReadonlySet<string> = new Set(['of', 'a', 'the', 'some', 'wit
 function addDigits(grammar: GrammarBuilder, from: number, end: number, counts: readonly number[], asked: boolean): void {
   const longest = Math.max(...counts)
   const places = [from, ...Array.from({ length: longest }, () => grammar.state())]
+  // Behind "eighty" no "seven" may follow: that is eighty-seven, and no ten digits are to be made of nine that way.
+  const afterTens = places.map(() => grammar.state())
   const to = (place: number): number | undefined => places[place]
   for (const [place, at] of places.entries()) {
-    if (counts.includes(place)) grammar.skip(at, end)
-    else if (asked && place > 0) grammar.arc(at, { to: end, cost: SHORT })
+    const tens = afterTens[place] as number
+    for (const state of [at, tens]) {
+      if (counts.includes(place)) grammar.skip(state, end)
+      else if (asked && place > 0) grammar.arc(state, { to: end, cost: SHORT })
+    }
     const one = to(place + 1)
     if (one === undefined) continue
     for (const unit of UNITS) grammar.word(at, unit, one)
     grammar.word(at, 'oh', one)
+    for (const zero of ['zero', 'oh']) grammar.word(tens, zero, one)
     const two = to(place + 2)
     if (two === undefined) continue
     const doubled = grammar.state()
     grammar.word(at, 'double', doubled, UNUSUAL)
     for (const unit of [...UNITS, 'oh']) grammar.word(doubled, unit, two)
-    for (let n = 10; n < 100; n += 1) grammar.arc(at, { to: two, word: cardinalWord(n), inWords: true, cost: RARE })
+    for (const state of [at, tens]) {
+      for (let n = 10; n < 100; n += 1) grammar.arc(state, { to: n >= 20 && n % 10 === 0 ? (afterTens[place + 2] as number) : two, word: cardinalWord(n), inWords: true, cost: RARE })
+    }
     const three = to(place + 3)
     if (three === undefined) continue
     const tripled = grammar.state()
@@ -329,27 +338,22 @@ function addName(grammar: GrammarBuilder, from: number, end: number): void {
 const MOST_NAME_WORDS = 4
 
 function addSpelling(grammar: GrammarBuilder, from: number, end: number): void {
-  const between = grammar.state()
-  for (const letter of LETTERS) {
+  const afterLetter = new Map(LETTERS.map((letter) => [letter, grammar.state()]))
+  const doubled = grammar.state()
+  const nexts = [{ at: from, rarity: (_next: string): number => 0 }, ...[...afterLetter].map(([letter, at]) => ({ at, rarity: (next: string): number => rarityOfPair(letter, next) }))]
+  for (const [letter, after] of afterLetter) {
     const said = grammar.state()
-    grammar.word(from, letter, said)
-    grammar.word(between, letter, said)
-    grammar.skip(said, between)
-    grammar.skip(said, end)
+    for (const { at, rarity } of nexts) grammar.word(at, letter, said, rarity(letter))
+    grammar.skip(said, after)
+    grammar.skip(after, end)
     const like = grammar.state()
     for (const link of ['as in', 'for', 'like', 'like in']) grammar.phrase(said, link.split(' '), like, UNUSUAL)
-    for (const word of SPELLING_WORDS.filter((candidate) => candidate.startsWith(letter))) {
-      grammar.word(like, word, between)
-      grammar.word(like, word, end)
-    }
+    for (const word of SPELLING_WORDS.filter((candidate) => candidate.startsWith(letter))) grammar.word(like, word, after)
+    grammar.word(doubled, letter, after)
+    grammar.word(after, 'double', doubled, UNUSUAL)
+    for (const aside of ['capital', 'um', 'uh', 'and then']) grammar.phrase(after, aside.split(' '), after, UNUSUAL)
   }
-  const doubled = grammar.state()
-  for (const at of [from, between]) grammar.word(at, 'double', doubled, UNUSUAL)
-  for (const letter of LETTERS) {
-    grammar.word(doubled, letter, between)
-    grammar.word(doubled, letter, end)
-  }
-  for (const aside of ['capital', 'um', 'uh', 'and then']) grammar.phrase(between, aside.split(' '), between, UNUSUAL)
+  grammar.word(from, 'double', doubled, UNUSUAL)
 }
 
 export const LETTERS: readonly string[] = [...'abcdefghijklmnopqrstuvwxyz']

@@ -55,6 +55,19 @@ function minuteWords(minutes: number): string[] {
   return minutes < 10 ? ['oh', cardinalWord(minutes)] : [cardinalWord(minutes)]
 }
 
+/**
+ * "Iced mocha" is said "ice mocha": between consonants the "d" or "t" of such an ending is not heard, and the recogniser writes what it hears.
+ * Null for words without one, and for "roasted", whose ending is a syllable.
+ */
+export function withoutEnding(word: string): string | null {
+  const stem = /^(.*[aeiouy].*)ed$|^(i[a-z])ed$/.exec(word)
+  const bare = stem?.[1] ?? stem?.[2]
+  if (bare === undefined || /[tde]$/.test(bare)) return null
+  if (/([bgmnpr])\1$/.test(bare)) return bare.slice(0, -1)
+  if (bare.endsWith('i')) return `${bare.slice(0, -1)}y`
+  return /[xwy]$|[^aeiou][^aeioucgvsz]$|[aeiou]{2}[a-z]$|sh$|ch$|ss$|ll$/.test(bare) ? bare : `${bare}e`
+}
+
 /** "twenty one" -> "twenty-one", "twenty first" -> "twenty-first". */
 export function compounded(words: readonly string[]): string[] {
   const result: string[] = []

@@ -1,4 +1,5 @@
 import { CARDINALS, ORDINALS, ordinalFigure } from '../grammar/numbers.ts'
+import { withoutEnding } from '../grammar/words.ts'
 
 /** One way a recogniser may write a word; `joined` when no space stands before it. */
 export type Spelling = Readonly<{ text: string; joined: boolean }>
@@ -42,19 +43,6 @@ export function spellingsOf(word: string, written: readonly string[], inWords: b
 
 function capital(word: string): string {
   return `${(word[0] as string).toUpperCase()}${word.slice(1)}`
-}
-
-/**
- * "Iced mocha" is said "ice mocha": between consonants the "d" or "t" of such an ending is not heard, and the recogniser writes what it hears.
- * Null for words without one, and for "roasted", whose ending is a syllable.
- */
-function withoutEnding(word: string): string | null {
-  const stem = /^(.*[aeiouy].*)ed$|^(i[a-z])ed$/.exec(word)
-  const bare = stem?.[1] ?? stem?.[2]
-  if (bare === undefined || /[tde]$/.test(bare)) return null
-  if (/([bgmnpr])\1$/.test(bare)) return bare.slice(0, -1)
-  if (bare.endsWith('i')) return `${bare.slice(0, -1)}y`
-  return /[xwy]$|[^aeiou][^aeioucgvsz]$|[aeiou]{2}[a-z]$|sh$|ch$|ss$|ll$/.test(bare) ? bare : `${bare}e`
 }
 
 const ALSO: ReadonlyMap<string, readonly string[]> = new Map([

@@ -49,6 +49,13 @@ t.test('a recogniser that spells by ear is understood', async (t) => {
   t.match(readText(counter, 'Can I get a small mock a'), { verdict: 'read-back', doubtful: { slotId: 'drink', word: 'mocha' } }, 'far enough away to be asked about')
 })
 
+t.test('words that were joined, or parted in the wrong place, are found in it', async (t) => {
+  t.match(read(counter, 'Can I get a dark rose-ticed coffee'), /roast=dark roast drink=iced coffee/)
+  t.match(read(counter, 'a twelveounce latte'), /size=twelve ounce drink=latte/)
+  t.match(read(counter, 'small coff ee'), /size=small drink=coffee/)
+  t.equal(read(counter, 'Somewhere nobody else understands whatever'), 'outside')
+})
+
 t.test('the last word counts: a correction replaces what was said before', async (t) => {
   t.equal(read(counter, 'a small latte, no, make that large'), 'act drink=latte size=large')
   t.equal(read(visit('day'), 'Tuesday, no sorry, Wednesday at noon'), 'act day=wednesday at noon')
@@ -73,6 +80,8 @@ t.test('numbers are understood as people say them, and only whole ones', async (
     "it's area code two three nine triple five oh one four two",
   ]) t.equal(read(phone, said), 'act answer=2395550142', said)
   t.equal(read(phone, 'two three nine five five five'), 'outside', 'seven digits are missing')
+  t.equal(read(phone, 'three nine five five five zero one eighty seven'), 'outside', 'nine digits are not made ten by reading 80 and 7')
+  t.equal(read(phone, 'two three nine five five five zero one eighty seven'), 'act answer=2395550187')
   t.equal(read({ kind: 'digits', counts: [3, 4] }, 'eight hundred'), 'act answer=800')
   t.equal(readText(phone, '2395550142', 'keys').source, 'keys')
 })

@@ -10,6 +10,7 @@ import { SystemClock } from '../../src/core/clock.ts'
 import type { Expectation, FormExpectation } from '../../src/core/expectation.ts'
 import type { Reading } from '../../src/core/reading.ts'
 import { Scope } from '../../src/core/scope.ts'
+import { rarityOfPair } from '../../src/grammar/letter-pairs.ts'
 import { sentenceGrammar } from '../../src/grammar/sentence.ts'
 import { biasedBeam } from '../../src/transcription/biased-beam.ts'
 import { EmbeddedSession } from '../../src/transcription/embedded-session.ts'
@@ -110,6 +111,34 @@ t.test('a word that was hardly heard is asked about by name; speech from outside
   t.match(outside, { reading: { verdict: 'outside', slots: [] }, unfinished: null })
 })
 
+t.test('an ending that is not heard is no other word', async (t) => {
+  const iced: Expectation = { kind: 'choice', options: ['iced mocha', 'skimmed milk', 'roasted nuts'].map((value) => ({ value, aliases: [] })) }
+  const automaton = new TokenAutomaton(sentenceGrammar(iced), encode)
+  for (const [said, value] of [['ice mocha', 'iced mocha'], ['Skim milk', 'skimmed milk'], ['roasted nuts', 'roasted nuts']] as const) {
+    const { reading } = read(automaton, await hear(automaton, said), iced)
+    t.equal(`${reading.verdict} ${values(reading)}`, `act answer=${value}`)
+  }
+})
+
+t.test('a little word that the sound speaks against stands for something that is not on the menu', async (t) => {
+  const automaton = new TokenAutomaton(sentenceGrammar(counter), encode)
+  const inSlot = read(automaton, await hear(automaton, 'small and latte', { mishear: { 13: 'x' }, tokenBonus: 1.6 }), counter).reading
+  t.match(inSlot, { verdict: 'read-back', doubtful: { slotId: 'drink', word: 'latte' } })
+  const between = read(automaton, await hear(automaton, 'small and latte', { mishear: { 8: 'x' }, tokenBonus: 1.6 }), counter).reading
+  t.match(between, { verdict: 'outside', slots: [] })
+})
+
+t.test('spelled letters that sound alike are told apart by what names are made of', async (t) => {
+  t.ok(rarityOfPair('d', 'h') - rarityOfPair('t', 'h') >= 1)
+  const spelling: Expectation = { kind: 'spelling' }
+  const automaton = new TokenAutomaton(sentenceGrammar(spelling), encode)
+  // At the T the sound says nothing: all letters are as likely.
+  const { sentences } = await hear(automaton, 'S M I T H', { mishear: { 7: '?' }, width: 30 })
+  const heard = sentences.map((sentence) => decode(sentence.tokens).replaceAll(' ', ''))
+  t.ok(heard.includes('SMITH') && heard.indexOf('SMITH') < 12, 'among the few that names have')
+  t.ok(!heard.includes('SMIDH') || heard.indexOf('SMIDH') > heard.indexOf('SMITH'))
+})
+
 t.test('a number is heard to its length, and not made longer than what was said of it', async (t) => {
   const zip: Expectation = { kind: 'digits', counts: [5] }
   const automaton = new TokenAutomaton(sentenceGrammar(zip), encode)
@@ -118,6 +147,8 @@ t.test('a number is heard to its length, and not made longer than what was said 
   }
   const half = read(automaton, await hear(automaton, 'three four'), zip)
   t.match(half, { reading: { verdict: 'outside' }, unfinished: 'three four' }, 'a pause in mid-number invents no digits')
+  const missing = read(automaton, await hear(automaton, 'three four eighty seven', { sureness: 0.99 }), zip)
+  t.match(missing, { reading: { verdict: 'outside' }, unfinished: 'three four eighty seven' }, '"eighty seven" is two digits, not 80 and 7')
 })
 
 t.test("the company's terms win where the sound leaves it open, and give way where it does not", async (t) => {
