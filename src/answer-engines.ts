@@ -85,7 +85,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
     return known.get(companyId) ?? 0
   }
   const flat = config.rates.modelTokenCents
-  const policy = new SpeculationPolicy()
+  const policy = new SpeculationPolicy(config.earlyModel)
   const decided = new AnswerCache()
   const meter = new ModelMeter({
     prices: { ...LISTED_PRICES, ...(flat === null ? {} : { [openai.model]: { input: flat * 1e6, cachedInput: flat * 1e6, output: flat * 1e6 } }), ...openai.prices },

@@ -44,6 +44,8 @@ export type Config = Readonly<{
   budget: LatencyBudget
   /** Whether replies are begun before the end of a turn is certain. */
   earlyReplies: boolean
+  /** Whether the language model may be asked for such a reply; false: once the turn is over, with everything it is asked with at hand. */
+  earlyModel: boolean
   engines: EngineConfig
   admin: AdminConfig
   settings: readonly Setting[]
@@ -293,6 +295,11 @@ const SCHEMA = z.object({
     example: 'false',
     default: 'true',
   }),
+  TURN_EARLY_MODEL: yesOrNo().register(about, {
+    says: 'Whether the language model is asked for such a reply too. When it is not, everything it will be asked with is made ready meanwhile, and no token is generated in vain.',
+    example: 'false',
+    default: 'true',
+  }),
   CALL_MINUTE_CENTS: cents().register(about, { says: 'What a minute of a call costs you, in US cents, for the usage page.', example: '0.85', default: null }),
   MODEL_TOKEN_CENTS: cents().register(about, { says: 'What a token of the language model costs you, in US cents.', example: '0.0002', default: null }),
   STT_ENGINE: engineOf('embedded', 'deepgram').register(about, {
@@ -496,6 +503,7 @@ function assemble(values: Values): Omit<Config, 'settings'> {
       ttsCharacterCents: values.TTS_CHARACTER_CENTS ?? null,
     },
     earlyReplies: values.TURN_EARLY_REPLIES,
+    earlyModel: values.TURN_EARLY_MODEL,
     engines: enginesOf(values),
     admin: {
       jwtKeys: secretOrNull(values.JWT_KEYS),

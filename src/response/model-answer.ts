@@ -101,6 +101,10 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
   const { clock, early } = question
   const model = modelOf(deps, question.context.company)
   if (model === null) return null
+  // A form has its own ways to a person, a message and an end.
+  const tools = isLive(question.dialogue.form ?? null) ? [] : toolsFor(turn)
+  const prompt = promptOf(deps.prompts, turn, entryIds, tools.map((tool) => tool.name))
+  const rules = { turn, prompt, facts: factsOf(question.context, turn.scope) }
   if (early !== undefined && early !== null && deps.policy !== undefined && deps.policy !== null && !deps.policy.mayStart(early.score)) {
     turn.trace('model', { waited: 'for the end of the turn', score: early.score })
     await orAborted(early.committed, signal)
@@ -108,10 +112,6 @@ export async function modelAnswer(deps: ModelDeps, turn: Turn, local: Answer | n
   const finish = question.stages.start('response')
   const isAnswered = local !== null && local.intent !== 'clarify'
   const leftMs = Math.max(0, Math.min(budgetMs, question.firstPartBy - clock.now() - RESERVE_MS)) + (isAnswered ? 0 : BRIDGED_MS)
-  // A form has its own ways to a person, a message and an end.
-  const tools = isLive(question.dialogue.form ?? null) ? [] : toolsFor(turn)
-  const prompt = promptOf(deps.prompts, turn, entryIds, tools.map((tool) => tool.name))
-  const rules = { turn, prompt, facts: factsOf(question.context, turn.scope) }
   const attempt = (model: ModelAnswer, afterMs: number) => ({
     name: model.name,
     afterMs,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { Liquid } from 'liquidjs'
+import { Liquid, type Template } from 'liquidjs'
 import { ClientsViaError } from '../core/errors.ts'
 
 export type ModelPrompt = Readonly<{
@@ -34,9 +34,11 @@ export type AnswerInputs = Readonly<{
 const frontMatterSchema = z.strictObject({ name: z.string().min(1), version: z.int().min(1), inputs: z.array(z.string()).min(1) })
 const LIQUID = new Liquid({ templates: {}, ownPropertyOnly: true, strictVariables: true, strictFilters: true })
 
+type Prompt = Readonly<{ id: string; system: Template[]; user: Template[] }>
+
 /** The prompt texts of a folder, read and checked once. Throws CONFIG_INVALID naming the file and the field. */
 export class PromptLibrary {
-  readonly #answer: Readonly<{ id: string; system: string; user: string; inputs: readonly string[] }>
+  readonly #answer: Prompt
 
   constructor(folder: string) {
     this.#answer = readPrompt(join(folder, 'answer.md'))
@@ -48,12 +50,12 @@ export class PromptLibrary {
     scope['sources'] = inputs.sources.map(asData)
     scope['history'] = inputs.history.map((line) => ({ who: line.who, text: asData(line.text) }))
     const { id, system, user } = this.#answer
-    return { id, canary, system: LIQUID.parseAndRenderSync(system, scope), user: LIQUID.parseAndRenderSync(user, scope) }
+    return { id, canary, system: String(LIQUID.renderSync(system, scope)), user: String(LIQUID.renderSync(user, scope)) }
   }
 }
 
 /** A prompt is YAML front matter (name, version, inputs), then the system text, a line `=== caller ===`, and the user text. */
-function readPrompt(path: string): { id: string; system: string; user: string; inputs: readonly string[] } {
+function readPrompt(path: string): Prompt {
   const text = readFileSync(path, 'utf8')
   const parts = /^---\n([\s\S]*?)\n---\n([\s\S]*?)\n=== caller ===\n([\s\S]*)$/.exec(text)
   if (parts === null) throw new ClientsViaError('CONFIG_INVALID', `${path}: needs front matter, a text and a "=== caller ===" part`, { path })
@@ -65,7 +67,7 @@ function readPrompt(path: string): { id: string; system: string; user: string; i
   const { name, version, inputs } = front.data
   const unknown = [...text.matchAll(/\{\{-?\s*(\w+)/g)].map((match) => match[1] as string).filter((input) => !inputs.includes(input) && !['rule', 'source', 'line'].includes(input))
   if (unknown.length > 0) throw new ClientsViaError('CONFIG_INVALID', `${path}: inputs: does not list ${unknown.join(', ')}`, { path })
-  return { id: `${name}@${version}`, system: (parts[2] as string).trim(), user: (parts[3] as string).trim(), inputs }
+  return { id: `${name}@${version}`, system: LIQUID.parse((parts[2] as string).trim()), user: LIQUID.parse((parts[3] as string).trim()) }
 }
 
 /** Someone else's words: no invisible characters, and nothing that closes the marks around them. */

@@ -14,10 +14,17 @@ const MEMORY_TOKENS = 4000
  * this hides half of the wait for a tenth more tokens.
  */
 export class SpeculationPolicy {
+  readonly #isAllowed: boolean
   #usedTokens = 0
   #wastedTokens = 0
 
+  /** `isAllowed` false: nothing is ever asked that may be in vain. */
+  constructor(isAllowed = true) {
+    this.#isAllowed = isAllowed
+  }
+
   mayStart(score: number): boolean {
+    if (!this.#isAllowed) return false
     const isCheap = this.#wastedTokens <= FREE_TOKENS + WASTE_SHARE * this.#usedTokens
     return isCheap || score > CERTAIN
   }

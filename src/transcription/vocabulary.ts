@@ -6,13 +6,28 @@ export type Corrections = Readonly<Record<string, string>>
  * punctuation and spaces around stay. Words inside words are left alone.
  */
 export function correctMishearings(text: string, corrections: Corrections): string {
+  const { anyPhrase, meant } = compiled(corrections)
+  if (meant.size === 0) return text
+  return text.replace(anyPhrase, (found) => meant.get(normal(found)) ?? found)
+}
+
+type Compiled = Readonly<{ anyPhrase: RegExp; meant: ReadonlyMap<string, string> }>
+
+/** Words change while they are spoken, several times a second in every call; a company's corrections are one object as long as they stand. */
+const COMPILED = new WeakMap<Corrections, Compiled>()
+
+function compiled(corrections: Corrections): Compiled {
+  const known = COMPILED.get(corrections)
+  if (known !== undefined) return known
   const phrases = Object.keys(corrections)
     .filter((phrase) => phrase.trim() !== '')
     .sort((a, b) => b.length - a.length)
-  if (phrases.length === 0) return text
-  const meant = new Map(phrases.map((phrase) => [normal(phrase), corrections[phrase] as string]))
-  const anyPhrase = new RegExp(`(?<![\\p{L}\\p{N}])(?:${phrases.map(pattern).join('|')})(?![\\p{L}\\p{N}])`, 'giu')
-  return text.replace(anyPhrase, (found) => meant.get(normal(found)) ?? found)
+  const made = {
+    meant: new Map(phrases.map((phrase) => [normal(phrase), corrections[phrase] as string])),
+    anyPhrase: new RegExp(`(?<![\\p{L}\\p{N}])(?:${phrases.map(pattern).join('|')})(?![\\p{L}\\p{N}])`, 'giu'),
+  }
+  COMPILED.set(corrections, made)
+  return made
 }
 
 function pattern(phrase: string): string {

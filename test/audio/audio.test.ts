@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { decodeMulaw, encodeMulaw, MULAW_SILENCE } from '../../src/audio/g711.ts'
-import { levelDb, NoiseFloor, SILENCE_DB } from '../../src/audio/level.ts'
+import { levelDb, mulawLevelDb, NoiseFloor, SILENCE_DB } from '../../src/audio/level.ts'
 import { resample, StreamingResampler } from '../../src/audio/resample.ts'
 import { readWav, writeWav } from '../../src/audio/wav.ts'
 
@@ -77,6 +77,10 @@ t.test('levels are dB below full scale', async (t) => {
   t.equal(levelDb(new Int16Array(160)), SILENCE_DB)
   t.equal(levelDb(new Int16Array(0)), SILENCE_DB)
   t.ok(Math.abs(levelDb(tone(1000, 8000, 20, 32767)) + 3.01) < 0.05, 'a full-scale sine is 3 dB below a square wave')
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 160 }), (mulaw) => mulawLevelDb(mulaw) === levelDb(decodeMulaw(mulaw))),
+    { numRuns: 200 },
+  )
 })
 
 t.test('the noise floor falls fast, climbs slowly and learns steady noise in 2.5 s', async (t) => {

@@ -1,20 +1,22 @@
 /**
- * `npm run bench`: starts the server as a newcomer would, phones it with the recorded callers and prints the README's table.
- * Options: `--quick` (a third of the calls), `--write README.md` (puts the table between the figures' markers), `--speech FOLDER`
- * (adds the end-of-turn and barge-in figures on recorded speech in the format of a manifest.tsv).
+ * `npm run bench`: starts the server as a newcomer would, phones it with the recorded callers, then with vendors' stand-ins behind it, with
+ * hundreds of callers at once and for ten minutes of short calls, and prints the README's tables. Options: `--quick` (a third of the calls,
+ * no ten minutes; about five minutes in all), `--only road|vendors|density|soak`, `--write README.md` (puts the tables between the figures'
+ * markers), `--speech FOLDER` (adds the end-of-turn and barge-in figures on recorded speech in the format of a manifest.tsv).
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
 import { SystemClock } from '../../src/core/clock.ts'
 import { startServer } from '../../src/load/server-process.ts'
+import { rowSchema, tableOf, writeSection, type Row } from './support/figures.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, write: { type: 'string' }, speech: { type: 'string' } },
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, write: { type: 'string' }, speech: { type: 'string' } },
 })
 
 const figures = z.object({ count: z.number(), p50: z.number(), p95: z.number(), p99: z.number(), max: z.number() })
@@ -40,9 +42,53 @@ type Report = z.infer<typeof reportSchema>
 const COMPLETE_QUESTIONS = ['faq-hours', 'faq-price', 'dental-crown', 'service-area-zip', 'two-questions', 'silence-then-talk', 'repeat-that']
 const OVER_THE_AGENT = ['interruption', 'back-channel', 'noise-over-the-agent']
 
-type Row = Readonly<{ what: string; figure: string; bar: string }>
+/** Each a bench of its own, here with as many calls and as much time as its figures need. */
+const BENCHES: readonly Readonly<{ name: string; quick: readonly (readonly string[])[]; full: readonly (readonly string[])[] }>[] = [
+  { name: 'vendors', quick: [['vendor-gap.ts', '--calls', '20', '--seconds', '12']], full: [['vendor-gap.ts', '--calls', '100', '--seconds', '40']] },
+  {
+    name: 'density',
+    quick: [['density.ts', '--calls', '100', '--seconds', '12'], ['density.ts', '--calls', '250', '--vad', 'level', '--seconds', '12']],
+    full: [['density.ts', '--calls', '100', '--seconds', '30'], ['density.ts', '--calls', '250', '--vad', 'level', '--seconds', '30']],
+  },
+  // Memory that grows by little is told from memory that does not by time alone.
+  { name: 'soak', quick: [], full: [['soak.ts', '--minutes', '10']] },
+]
 
 async function main(): Promise<void> {
+  const wants = (name: string): boolean => options.only === undefined || options.only === name
+  const command = `npm run bench${options.quick ? ' -- --quick' : ''}`
+  const tables: string[] = []
+  if (wants('road')) tables.push(tableOf("What the caller gets, by the harness's ears", await road(), command))
+  const rows: Row[] = []
+  for (const bench of BENCHES) if (wants(bench.name)) for (const args of options.quick ? bench.quick : bench.full) rows.push(...(await rowsOf(args)))
+  if (rows.length > 0) tables.push(tableOf("With vendors' stand-ins (end of speech 300 ms, final words 50, first token 250 and 15 each, first audio 120), and many callers", rows, command))
+  const text = tables.join('\n\n')
+  process.stdout.write(`${text}\n`)
+  if (options.speech !== undefined) {
+    for (const bench of ['turns', 'barge-in']) {
+      process.stdout.write(`\n${execFileSync('node', [join(import.meta.dirname, `${bench}.ts`), options.speech], { encoding: 'utf8' })}`)
+    }
+  }
+  if (options.write !== undefined) writeSection(options.write, 'figures', text)
+}
+
+/** Another bench, in a process of its own; what it prints besides its rows goes to the error output. A bench that ends badly says so in its row. */
+function rowsOf(args: readonly string[]): Promise<readonly Row[]> {
+  const json = join(mkdtempSync(join(tmpdir(), 'clientsvia-rows-')), 'rows.json')
+  const child = spawn('node', [join(import.meta.dirname, args[0] as string), ...args.slice(1), '--json', json], { stdio: ['ignore', process.stderr, 'inherit'] })
+  return new Promise((settle, fail) => {
+    child.on('error', fail)
+    child.on('exit', (code) => {
+      try {
+        settle(z.array(rowSchema).parse(JSON.parse(readFileSync(json, 'utf8'))))
+      } catch (error) {
+        fail(new Error(`${args.join(' ')} stopped with ${code} and left no figures`, { cause: error }))
+      }
+    })
+  })
+}
+
+async function road(): Promise<Row[]> {
   const rows: Row[] = []
   const clock = new SystemClock()
   const never = new AbortController().signal
@@ -78,14 +124,7 @@ async function main(): Promise<void> {
   } finally {
     rmSync(dataDir, { recursive: true, force: true })
   }
-  const text = table(rows)
-  process.stdout.write(`${text}\n`)
-  if (options.speech !== undefined) {
-    for (const bench of ['turns', 'barge-in']) {
-      process.stdout.write(`\n${execFileSync('node', [join(import.meta.dirname, `${bench}.ts`), options.speech], { encoding: 'utf8' })}`)
-    }
-  }
-  if (options.write !== undefined) writeBetweenMarkers(options.write, text)
+  return rows
 }
 
 /** Runs the load harness as its own process, so that its clock does not share the server's loop. */
@@ -101,27 +140,6 @@ function load(target: string, scripts: readonly string[], calls: number, concurr
       else settle(reportSchema.parse(JSON.parse(readFileSync(json, 'utf8'))))
     })
   })
-}
-
-function table(rows: readonly Row[]): string {
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
-  const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`
-  return [
-    `Server, harness and engines on one machine: ${machine}; commit ${commit}; \`npm run bench${options.quick ? ' -- --quick' : ''}\`.`,
-    '',
-    '| What the caller gets, by the harness\'s ears | Measured | Bar |',
-    '|---|---|---|',
-    ...rows.map((row) => `| ${row.what} | ${row.figure} | ${row.bar} |`),
-  ].join('\n')
-}
-
-function writeBetweenMarkers(file: string, text: string): void {
-  const [start, end] = ['<!-- figures -->', '<!-- /figures -->']
-  const before = readFileSync(file, 'utf8')
-  const from = before.indexOf(start)
-  const to = before.indexOf(end)
-  if (from === -1 || to < from) throw new Error(`${file} has no ${start} … ${end}`)
-  writeFileSync(file, `${before.slice(0, from + start.length)}\n${text}\n${before.slice(to)}`)
 }
 
 const ms = (value: number): string => `${Math.round(value)} ms`

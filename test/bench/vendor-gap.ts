@@ -4,8 +4,9 @@
  * words 50, first token 250 ms and 15 ms a further one, first audio 120 ms), callers in a third. The plain chain of these delays for a first
  * sentence of seven tokens is 810 ms.
  *
- * `early` measures calls as they are; `plain` has no early starts, so that the chain can be seen: what a turn takes beyond the wait for its end
- * and what the stand-ins held back, by their own clock, is the platform's overhead. Where it goes is printed stage by stage.
+ * `early` measures calls as they are; in `plain` no vendor is asked before the turn is over, so that the chain can be seen: what a turn takes
+ * beyond the wait for its end and what the stand-ins held back, by their own clock, is the platform's overhead. It includes the way there and
+ * back over loopback, and whatever the stand-ins and callers lack of processor time. Where it goes is printed stage by stage.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -61,7 +62,8 @@ type Figures = z.infer<typeof figuresSchema>
 
 /** Seven tokens that were never said before, so that no ready audio answers; `isKept`: whole, so that the answer may be given again. */
 function replyTo(isKept: () => boolean, onReply: (sentence: string, request: SeenRequest) => void): OpenAiStandIn['reply'] {
-  let count = 0
+  // From a hundred on: a word of three letters ends a sentence at once, a shorter one may be an abbreviation.
+  let count = 100
   return (request) => {
     count += 1
     const slug = [...String(count)].map((digit) => 'bacodufeginalorumito'.slice(Number(digit) * 2, Number(digit) * 2 + 2)).join('')
@@ -212,7 +214,7 @@ async function plain({ target, injectedMs }: World): Promise<Row[]> {
 const rows = [
   ...(options.only === 'plain' ? [] : await withServer({}, early)),
   // The chain is longer than a caller is made to wait: here the stall line comes later, so that the chain can be seen.
-  ...(options.only === 'early' ? [] : await withServer({ TURN_EARLY_REPLIES: 'false', TURN_STALL_MS: '1000', TURN_RESPONSE_MS: '900' }, plain)),
+  ...(options.only === 'early' ? [] : await withServer({ TURN_EARLY_MODEL: 'false', TURN_STALL_MS: '1000', TURN_RESPONSE_MS: '900' }, plain)),
 ]
 const table = tableOf("With vendors' stand-ins: speech ends after 300 ms, final words 50, first token 250 and 15 each, first audio 120", rows, 'npm run bench:vendors')
 console.log(table)

@@ -4,6 +4,7 @@ import { SystemClock, instant, later } from '../../src/core/clock.ts'
 import { withDeadline } from '../../src/core/deadline.ts'
 import { isClientsViaError } from '../../src/core/errors.ts'
 import { uuidv7 } from '../../src/core/ids.ts'
+import { OneShot } from '../../src/core/one-shot.ts'
 import { StageRecorder, turnLatency, type LatencyBudget } from '../../src/core/latency-budget.ts'
 import { Scope } from '../../src/core/scope.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -55,6 +56,36 @@ t.test('sleep ends in the same tick as its signal, on both clocks', async (t) =>
     scope.end('over')
     await t.rejects(sleeping.catch((reason) => Promise.reject(new Error(String(reason)))), { message: 'over' })
   }
+})
+
+t.test('a timer that is put off again and again wakes once, when it is last due, and as what it was last started for', async (t) => {
+  const clock = new VirtualClock()
+  const scope = new Scope()
+  const timer = new OneShot(clock, scope)
+  const fired: string[] = []
+  const start = (name: string, durationMs: number): void => timer.start(durationMs, () => fired.push(`${name} at ${clock.now()}`))
+  start('first', 100)
+  for (let ms = 20; ms <= 200; ms += 20) {
+    await clock.advance(20)
+    start(`put off at ${ms}`, 100)
+    t.equal(clock.pendingTimers, 1, 'one timer, however often it is started')
+  }
+  await clock.advance(99)
+  t.same(fired, [])
+  await clock.advance(1)
+  t.same(fired, ['put off at 200 at 300'])
+  start('late', 100)
+  start('sooner', 30)
+  await clock.advance(30)
+  t.same(fired.slice(1), ['sooner at 330'], 'a timer can be brought forward')
+  start('cancelled', 10)
+  timer.cancel()
+  start('after the end', 10)
+  scope.end('over')
+  start('never', 10)
+  await clock.advance(100)
+  t.equal(fired.length, 2)
+  t.equal(clock.pendingTimers, 0)
 })
 
 t.test('work that ignores its signal is still cut off at its deadline', async (t) => {

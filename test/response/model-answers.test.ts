@@ -406,6 +406,20 @@ t.test('where guesses have been dear, one that looks unfinished waits for the en
   t.equal(model.asked.length, 3)
 })
 
+t.test('where no token may be generated in vain, a model is asked when the turn is over, with a prompt that is ready by then', async (t) => {
+  const clock = new VirtualClock()
+  const model = new FakeModel(clock, () => ['We care for heating.'])
+  const { begin } = world(clock, { answer: model, policy: new SpeculationPolicy(false) })
+  const committed = Promise.withResolvers<void>()
+  const reply = begin(UNKNOWN_QUESTION, { early: { score: 2, committed: committed.promise } })
+  await clock.advance(300)
+  t.equal(model.asked.length, 0, 'however finished the words sound')
+  committed.resolve()
+  await clock.advance(50)
+  t.equal((await reply).source, 'model')
+  t.equal(model.asked.length, 1)
+})
+
 t.test('early starts are paid for out of what was used: never much more than a fifth', (t) => {
   fc.assert(
     fc.property(fc.array(fc.record({ score: fc.double({ min: -1, max: 1, noNaN: true }), wasted: fc.boolean(), tokens: fc.integer({ min: 0, max: 40 }) }), { maxLength: 400 }), (turns) => {

@@ -53,6 +53,29 @@ t.test('audio arrives as it came off the wire, with the key and the company’s 
   t.same(vendor.said.map((said) => said.type), ['Finalize', 'CloseStream'])
 })
 
+t.test('frames travel in pairs, and what is held goes out at once when the caller pauses', async (t) => {
+  const { vendor, transcriber } = await listening(t)
+  const session = transcriber.open(CALL, new Scope().signal)
+  hear(session, 0, 100)
+  const arrived = async (): Promise<number> => {
+    for (let quiet = 0, before = -1; quiet < 4; quiet += 1) {
+      if (vendor.audioBytes !== before) quiet = 0
+      before = vendor.audioBytes
+      await clock.sleep(10)
+    }
+    return vendor.audioBytes / 8
+  }
+  while (vendor.audioBytes === 0) await clock.sleep(5)
+  t.equal(await arrived(), 100, 'what was said before the line was open goes out as it opens')
+  hear(session, 100, 120)
+  t.equal(await arrived(), 100, 'one frame waits for the next')
+  hear(session, 120, 160)
+  t.equal(await arrived(), 140)
+  session.hint({ kind: 'speech-paused', lastVoicedMs: 160 })
+  t.equal(await arrived(), 160)
+  await session.close()
+})
+
 t.test('a line that breaks in mid-word is back within 300 ms, with no word lost and none heard twice', async (t) => {
   const { vendor, transcriber } = await listening(t)
   for (const intoMs of [700, 1300, 1900]) {
