@@ -3,7 +3,7 @@ import { mulawLevelDb } from '../audio/level.ts'
 import { decodeMulaw } from '../audio/g711.ts'
 import type { VoiceActivityEngine, VoiceActivitySession } from '../audio/voice-activity.ts'
 import type { Clock } from '../core/clock.ts'
-import type { Expectation } from '../core/expectation.ts'
+import { digitsWanted, OPEN_EXPECTATION, type Expectation } from '../core/expectation.ts'
 import type { Reading } from '../core/reading.ts'
 import { OneShot } from '../core/one-shot.ts'
 import type { Scope } from '../core/scope.ts'
@@ -74,6 +74,7 @@ export class CallerEar {
   readonly #voice: VoiceActivitySession
   readonly #wake: OneShot
   #heard: Heard = { utterance: 0, text: '', audioEndMs: 0, final: false, reading: null }
+  #expectation: Expectation = OPEN_EXPECTATION
   #agentAudible = false
   /** What earlier utterances make likely of digits in this one, and what this one adds once it is over. */
   #redaction: RedactionState = NOTHING_SAID
@@ -149,6 +150,7 @@ export class CallerEar {
   }
 
   expect(expectation: Expectation): void {
+    this.#expectation = expectation
     this.#session.expect(expectation)
     this.#tellTurn({ kind: 'expect', expectation })
   }
@@ -187,6 +189,8 @@ export class CallerEar {
         this.#session.hint({ kind: 'speech-paused', lastVoicedMs: decision.lastVoicedMs })
         return
       case 'speech-resumed':
+        // What was final for the words before is not for these.
+        this.#heard = { ...this.#heard, final: false }
         this.#session.hint({ kind: 'speech-resumed', mediaMs: decision.atMs })
         return
       case 'speculate':
@@ -236,7 +240,7 @@ export class CallerEar {
         return
       case 'transcript': {
         // Before anything else hears them: nobody behind this line ever sees a card number.
-        const { text, state, found } = redact(this.#deps.correct(event.text), this.#redaction)
+        const { text, state, found } = redact(this.#deps.correct(event.text), this.#redaction, { asksNumber: digitsWanted(this.#expectation) !== null })
         this.#nextRedaction = state
         this.#listener.overheard?.(text, found.length > 0 || expectsPrivate(state), this.#soundFromMs ?? this.#heard.audioEndMs)
         // What was private in the words would be private in their meaning.

@@ -29,9 +29,13 @@ const CONTEXT_TURNS = 3
  * A card number is 13 to 19 digits of a known brand that pass the Luhn check; or 12 and more that begin like a card, since a digit may
  * be misheard, unless they were called something else; or, once a card was spoken of, any longer run. Where nobody spoke of a card and
  * the number comes in pieces, pieces that could be a telephone number are left until the twelfth digit: at most 11 leading digits stay.
+ *
+ * `asksNumber`: a telephone number or the like was asked for. A whole one is then what it looks like, and a house number behind it does
+ * not go on with it; what passes for a card is one all the same.
  */
-export function redact(text: string, state: RedactionState = NOTHING_SAID): Redacted {
-  const said = contextOf(text)
+export function redact(text: string, state: RedactionState = NOTHING_SAID, { asksNumber = false }: Readonly<{ asksNumber?: boolean }> = {}): Redacted {
+  const named = contextOf(text)
+  const said = { ...named, phone: named.phone || (asksNumber && !named.card) }
   const cardTurns = said.card ? CONTEXT_TURNS : state.cardTurns
   const socialTurns = said.social ? CONTEXT_TURNS - 1 : state.socialTurns
   let codeTurns = said.code ? CONTEXT_TURNS : state.codeTurns
@@ -50,7 +54,8 @@ export function redact(text: string, state: RedactionState = NOTHING_SAID): Reda
     carried = ''
   }
   const last = runs.at(-1)
-  const trailing = last !== undefined && isLastWord(text, last) ? ((runs.length === 1 && isFirstWord(text, last) ? state.trailingDigits : '') + last.digits).slice(-MAX_CARD_DIGITS) : ''
+  const isAnswer = asksNumber && last !== undefined && isTelephoneNumber(last.digits)
+  const trailing = last !== undefined && !isAnswer && isLastWord(text, last) ? ((runs.length === 1 && isFirstWord(text, last) ? state.trailingDigits : '') + last.digits).slice(-MAX_CARD_DIGITS) : ''
   return {
     text: replaced(text, spans),
     state: Object.freeze({

@@ -159,6 +159,14 @@ t.test('T40: telephone numbers, prices, dates and addresses are left alone', asy
   t.equal(hear(['can I pay by credit card', '239 555 0122'])[1], '239 555 0122')
 })
 
+t.test('T40: the telephone number that was asked for is no card, nor is the house number after it; a card is one whatever was asked for', async (t) => {
+  const phone = redact('two three nine five five five zero one eight seven', NOTHING_SAID, { asksNumber: true })
+  t.equal(redact('45 Main Street', phone.state).text, '45 Main Street')
+  t.equal(redact('2395 5501 8700', NOTHING_SAID, { asksNumber: true }).text, '2395 5501 8700', 'a number misheard too long')
+  t.equal(redact('4111 1111 1111 1111', NOTHING_SAID, { asksNumber: true }).text, '[card number]')
+  t.equal(redact('my card is 4111 1111 1111 1112', NOTHING_SAID, { asksNumber: true }).text, 'my card is [card number]')
+})
+
 t.test('T40: what was hidden is named, what was said around it stays, and a cough does not part a number', async (t) => {
   t.same(redact('Hi, my card is 4111 1111 1111 1111 and the security code is 123, thanks').text, 'Hi, my card is [card number] and the security code is [security code], thanks')
   t.same(redact('Hi, my card is 4111 1111 1111 1111').found, ['card number'])
