@@ -192,7 +192,7 @@ const REQUEST =
 /** What of a sentence is for the form, and the question beside it. */
 function partsOf(turn: Turn): Readonly<{ said: Said; question: string | null }> {
   const { input } = turn.question
-  const sentences = turn.text.split(/(?<=[.?!])\s+|,?\s+\b(?:but|and)\s+(?=(?:what|how|do (?:you|i|we)|does|is|are|where|when|who|will|can|could)\b)|,\s+(?=(?:what|how|do (?:you|i|we)|does|is it|are you|where|when|who|will)\b)/i).filter((part) => part.trim() !== '')
+  const sentences = withHow(turn.text).split(/(?<=[.?!])\s+|,?\s+\b(?:but|and)\s+(?=(?:what|how|do (?:you|i|we)|does|is|are|where|when|who|will|can|could)\b)|,\s+(?=(?:what|how|do (?:you|i|we)|does|is it|are you|where|when|who|will)\b)/i).filter((part) => part.trim() !== '')
   const questions = sentences.filter((part) => (QUESTION.test(part) || part.trim().endsWith('?')) && !REQUEST.test(part.trim()) && !isAnswer(part))
   if (questions.length === 0 || formAct(turn.text) !== null) {
     return { said: { text: turn.text, reading: input.kind === 'speech' ? (input.reading ?? null) : null, source: 'heard', withQuestion: false }, question: null }
@@ -200,6 +200,13 @@ function partsOf(turn: Turn): Readonly<{ said: Said; question: string | null }> 
   const text = sentences.filter((part) => !questions.includes(part)).join(' ')
   return { said: { text, reading: null, source: 'heard', withQuestion: true }, question: questions.join(' ') }
 }
+
+/** "Found much is a tune-up": the first word of a sentence is misheard most, and nothing but "how" stands before "much is". */
+function withHow(text: string): string {
+  return text.replace(MISHEARD_HOW, (_whole, before: string) => `${before}How `)
+}
+
+const MISHEARD_HOW = /^((?:(?:and|but|so|well|um|uh|oh|okay|wait)[ ,]+)*)(?!how\b|too\b|so\b|this\b|that\b|as\b|very\b|pretty\b|not\b|which\b)\w+ (?=(?:much|many|long|late|soon|often) (?:is|are|do|does|did|will|would)\b)/i
 
 /** A recogniser puts question marks behind names and numbers, too. */
 function isAnswer(part: string): boolean {

@@ -1,8 +1,11 @@
 import { askedShape, type Expectation } from '../core/expectation.ts'
 import { ANSWER_SLOT, type Reading } from '../core/reading.ts'
 
-/** How much of what may be said an utterance says: everything that was asked for, or some of a form that has room for more. */
-export type AnswerState = 'whole' | 'part'
+/**
+ * How much of what may be said an utterance says: everything that was asked for; that, but with a doubt about it; or some of a form that
+ * has room for more.
+ */
+export type AnswerState = 'whole' | 'doubtful' | 'part'
 
 /**
  * By what was understood, not by its marks: held to a grammar, a recogniser ends a whole answer in a comma as often as in a full stop.
@@ -14,17 +17,17 @@ export function answerState(expectation: Expectation, reading: Reading | null): 
     const said = new Set(reading.slots.map((slot) => slot.slotId))
     return expectation.slots.every((slot) => said.has(slot.id)) ? 'whole' : 'part'
   }
-  if (reading.verdict !== 'act') return null
+  const whole = reading.verdict === 'act' ? 'whole' : 'doubtful'
   const answer = reading.slots.find((slot) => slot.slotId === (expectation.kind === 'form' ? expectation.asked : ANSWER_SLOT))
   if (answer === undefined) return null
   switch (askedShape(expectation)?.kind) {
     case 'choice':
     case 'yes-no':
     case 'money':
-      return 'whole'
+      return whole
     case 'date':
       // "Tuesday" may go on: "in the morning".
-      return namesAnHour(answer.spoken) ? 'whole' : null
+      return namesAnHour(answer.spoken) ? whole : null
     case 'digits':
     case 'name':
     case 'spelling':

@@ -43,7 +43,7 @@ export function textCompleteness(text: string, expectation: Expectation, answer:
   }
   const letters = spelledLetters(trimmed, expectation)
   if (letters > 0) return { ...NOTHING_KNOWN, score: -1.5, cue: `letters ${letters}`, letters }
-  const cues: [cue: string, weight: number][] = [answer === 'whole' ? ['answer', ANSWERED] : markCue(trimmed)]
+  const cues: [cue: string, weight: number][] = [answer === 'whole' ? ['answer', ANSWERED] : answer === 'doubtful' ? ['answer', 0] : markCue(trimmed)]
   const asks = trimmed.endsWith('?')
   const closing = isClosing(words)
   const dangling = closing ? null : danglingCue(words, asks)

@@ -215,6 +215,15 @@ t.test('who says something else when a word is in doubt is heard, and asked abou
   t.match((await call.say('Yes.')).said, /day/i)
 })
 
+t.test('a question whose first word was misheard is answered all the same', async (t) => {
+  for (const words of ['Found much is a tune-up.', 'Power much is a tune up?', 'And out much is a tune up']) {
+    const call = talker('polar-bay-air')
+    await through(call, 'I would like to schedule a tune up.')
+    const { said } = await call.say(words)
+    t.match(said, /89.*day/i, `${words} -> ${said}`)
+  }
+})
+
 t.test('a drink without a size is read back without one', async (t) => {
   const call = talker('juniper-coffee')
   const { said } = await call.say('Can I get a latte with soy milk?')
