@@ -6,7 +6,7 @@ import { formAct, named, plainYesNo, slotCalledWrong } from './form-act.ts'
 import { FORM_LINES, soFarLine } from './form-lines.ts'
 import type { FormContext, FormMove, Offering, Said } from './form-move.ts'
 import { advance, askSlot, corrections, expectationOf, put, wish } from './form-questions.ts'
-import { isVisitTime, newFormState, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
+import { isVisitTime, newFormState, nextSlot, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
 import { findSlots, isBareAnswer, namesATime, numberLengths, type SlotFill } from './slot-finder.ts'
 import { acceptedValue } from './slot-values.ts'
 import { chosenTime } from './time-choice.ts'
@@ -140,7 +140,10 @@ function settleDoubt(context: FormContext, state: FormState, said: Said, slot: F
   if (again !== undefined || answer === 'yes' || answer === 'hedged') {
     const sure: FilledSlot = { ...doubted, provenance: 'confirmed', confidence: 1 }
     const others = fills.filter((fill) => fill.slotId !== slot.id)
-    return advance(context, filled(context, { ...settled, slots: { ...state.slots, [slot.id]: sure } }, others, said))
+    const next = filled(context, { ...settled, slots: { ...state.slots, [slot.id]: sure } }, others, said)
+    // Everything else was sure, and the one word is now: to hear it all once more would be to be asked twice.
+    const isAll = context.form.outcome !== 'appointment' && others.length === 0 && next.doubt === null && nextSlot(context.form, next) === null
+    return isAll ? wish({ ...next, phase: 'submitting', asked: null }, 'submit') : advance(context, next)
   }
   if (answer === 'no') return askSlot(context, filled(context, without(settled, slot.id), fills, said), slot, [FORM_LINES.sorry])
   // Something else was answered: it is taken, and the doubt stands.

@@ -250,7 +250,8 @@ t.test('a doubtful word is asked about alone', async (t) => {
   }
   const asked = await call.say({ kind: 'speech', text: 'can I get a small mark', reading })
   t.equal(asked.said, 'Mocha, right?')
-  t.match((await call.say('Yes.')).said, /small mocha, right/)
+  t.match((await call.say('Yes.')).said, /ready/, 'and nothing is asked about twice')
+  t.match(call.desk.leads, [{ kind: 'order', slots: { size: 'small', coffeeDrink: 'mocha' } }])
   t.match(call.dialogue.form?.slots, { size: { provenance: 'heard' }, coffeeDrink: { value: 'mocha', provenance: 'confirmed', confidence: 1 } })
   const wrong = talker('juniper-coffee')
   await wrong.say({ kind: 'speech', text: 'can I get a small mark', reading })
