@@ -189,8 +189,6 @@ export class CallerEar {
         this.#session.hint({ kind: 'speech-paused', lastVoicedMs: decision.lastVoicedMs })
         return
       case 'speech-resumed':
-        // What was final for the words before is not for these.
-        this.#heard = { ...this.#heard, final: false }
         this.#session.hint({ kind: 'speech-resumed', mediaMs: decision.atMs })
         return
       case 'speculate':

@@ -104,8 +104,9 @@ export class CallerWords {
   }
 }
 
+/** A text that is final is so for its own audio; one that was late may be about what came before the last pause. */
 function covers(heard: Heard, lastVoicedMs: number): boolean {
-  return heard.final || heard.audioEndMs >= lastVoicedMs - WORDS_LAG_MS
+  return heard.audioEndMs >= lastVoicedMs - WORDS_LAG_MS
 }
 
 /** What was prepared for words is for these words, and for what they mean in the light of what was asked. */

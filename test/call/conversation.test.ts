@@ -60,20 +60,23 @@ t.test('a caller who goes on before the reply is heard is answered once, for eve
 })
 
 t.test('a caller whose last words are late is answered for all of them, not for those before the pause', async (t) => {
-  const call = virtualCall({
-    answer: (question) => [say(question.input.kind === 'speech' ? `You said ${question.input.text}` : 'Hm')],
-    says: (spoken) => (spoken > 1500 ? 'I would like to schedule an appointment.' : 'I would like to skip.'),
-  })
-  const { leg, over } = call.dial()
-  await call.clock.advance(GREETING_MS + 500)
-  leg.speak(0, 900)
-  leg.speak(900 + 300, 900)
-  await call.clock.advance(900 + 300)
-  call.transcriber.delayMs = 900
-  await call.clock.advance(6000)
-  leg.callerHangsUp()
-  await call.clock.runUntil(over)
-  t.same(call.turns().map((turn) => turn.heard), ['', 'I would like to schedule an appointment.'])
+  for (const firstDelayMs of [120, 700]) {
+    const call = virtualCall({
+      answer: (question) => [say(question.input.kind === 'speech' ? `You said ${question.input.text}` : 'Hm')],
+      says: (spoken) => (spoken > 1500 ? 'I would like to schedule an appointment.' : 'I would like to skip.'),
+    })
+    call.transcriber.delayMs = firstDelayMs
+    const { leg, over } = call.dial()
+    await call.clock.advance(GREETING_MS + 500)
+    leg.speak(0, 900)
+    leg.speak(900 + 300, 900)
+    await call.clock.advance(900 + 300)
+    call.transcriber.delayMs = 1200
+    await call.clock.advance(6000)
+    leg.callerHangsUp()
+    await call.clock.runUntil(over)
+    t.same(call.turns().map((turn) => turn.heard), ['', 'I would like to schedule an appointment.'], `the first words ${firstDelayMs} ms after the pause`)
+  }
 })
 
 t.test('a caller who barges in is heard at once and the agent knows what it had said', async (t) => {
