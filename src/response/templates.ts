@@ -27,6 +27,9 @@ export function templateScope(context: CompanyContext, wallTime: Date, hours: Ho
 /** Templates and answers of a few hundred companies; a parsed text is a few kilobytes. */
 const PARSED_TEXTS = new LRUCache<string, readonly Template[]>({ max: 5000 })
 
+/** Of wall time: a text takes microseconds, and a machine that is busy elsewhere may stop any of them for a tenth of a second. */
+const RENDER_WITHIN_MS = 500
+
 /** No files, no includes, own properties only, and bounded work: a text is data an admin typed. */
 const LIQUID = new Liquid({
   templates: {},
@@ -36,7 +39,7 @@ const LIQUID = new Liquid({
   strictFilters: true,
   lenientIf: true,
   parseLimit: 20_000,
-  renderLimit: 50,
+  renderLimit: RENDER_WITHIN_MS,
   memoryLimit: 200_000,
 })
 
