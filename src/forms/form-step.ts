@@ -243,11 +243,23 @@ function fillsOf(context: FormContext, state: FormState, said: Said, askedId: st
   const wanted = askedId === null || found.some((fill) => fill.slotId === askedId)
   // Aligning words with a whole form takes tens of milliseconds: only for an answer that the plain readers do not see.
   const reading = said.reading ?? (wanted || said.text === '' ? null : context.readText(expectationOf(context, state), said.text, 'text'))
-  const read = reading === null ? [] : readFills(context, state, reading)
+  const read = reading === null ? [] : reading.verdict === 'outside' && reading.source === 'audio' && !wanted ? lookAlike(context, state, said.text) : readFills(context, state, reading)
   // A reading that has its doubts, or has left words out, yields to words that were there as they are.
   const sure = read.filter((fill) => !found.some((other) => other.slotId === fill.slotId && (fill.doubtful || saysMore(other.spoken, fill.spoken))))
   return [...sure, ...found.filter((fill) => !sure.some((other) => other.slotId === fill.slotId))]
 }
+
+/** "Donita springs": by sound it was nothing that was asked for, by its letters it is all but that. Asked about, never taken. */
+function lookAlike(context: FormContext, state: FormState, text: string): (SlotFill & { doubtful: boolean })[] {
+  const slot = slotOf(context.form, state.asked?.slotId ?? null)
+  if (slot === null || (slot.type !== 'choice' && slot.type !== 'service')) return []
+  const reading = context.readText(expectationOf(context, state), text, 'text')
+  if (reading.scores.maxWordRegret > LOOK_ALIKE) return []
+  return readFills(context, state, reading).flatMap((fill) => (fill.slotId === slot.id ? [{ ...fill, doubtful: true }] : []))
+}
+
+/** One consonant for a near one. */
+const LOOK_ALIKE = 0.6
 
 function saysMore(words: string, than: string): boolean {
   return words.length > than.length && words.toLowerCase().includes(than.toLowerCase())

@@ -98,12 +98,12 @@ function markCue(text: string): [string, number] {
   return ['no-mark', -0.2]
 }
 
-/** A last word that sentences do not end in. Questions do end in "for", "is" or "you": there only fillers and the like count. */
+/** A last word that sentences do not end in. Questions do end in "for", "is" or "you"; a few words are followed by a day or a place more often than not. */
 function danglingCue(words: readonly string[], asks: boolean): [string, number] | null {
   const last = words.at(-1) as string
   if (FILLERS.has(last) || (!asks && SOFT_FILLERS.has(last) && !AS_WELL.has(words.at(-2) ?? ''))) return ['trailing-filler', -1.8]
   if (LINKERS.has(last)) return ['trailing-linker', -1.5]
-  if (asks) return null
+  if (asks) return ASKING_PREPOSITIONS.has(last) ? ['trailing-preposition', -1.2] : null
   if (LEAD_IN.test(words.join(' '))) return ['trailing-lead-in', -1.5]
   if (PREPOSITIONS.has(last)) return ['trailing-preposition', -1.5]
   // "yes I am", "no it isn't" and "I do" are whole; "my last name is" is not.
@@ -170,6 +170,8 @@ const LINKERS = set('and or but because cause if than the a an my your our their
 /** A turn that has only these so far has only been opened: "Sure. | It's a two thousand eighteen Model S." */
 const OPENERS = set('ok okay sure yeah yes well wow right alright all so um umm uh oh hm hmm')
 const PREPOSITIONS = set('to of in on at for with from by about into onto between around until before after without as')
+/** "When are you open on?" is a question that a recogniser was given half of. */
+const ASKING_PREPOSITIONS = set('on at in of by between until before after during')
 const AUXILIARIES = set('is am are was were be been do does did have has had can could will would should may might must gonna wanna want need')
 const PRONOUNS = set('i we he she they you it this these those')
 /** Stems whose contraction needs something after it; "don't" and "let's" are not here. */

@@ -224,6 +224,16 @@ t.test('a question whose first word was misheard is answered all the same', asyn
   }
 })
 
+t.test('a town that was all but heard is asked about; one that is none of ours is not guessed', async (t) => {
+  const outside: Reading = { verdict: 'outside', text: '', slots: [], doubtful: null, scores: { costPerToken: 5.3, maxWordRegret: 12.7, gap: 2.7 }, source: 'audio' }
+  for (const [words, asks] of [['Donita springs.', /^Bonita Springs, right\?$/], ['Tampa.', /Is it Fort Myers|town/], ['Don\'t need a sprint.', /Is it Fort Myers|town/]] as const) {
+    const call = talker('polar-bay-air')
+    await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.', 'Yes.', '45 Main Street.')
+    const { said } = await call.say({ kind: 'speech', text: words, reading: outside })
+    t.match(said, asks, `${words} -> ${said}`)
+  }
+})
+
 t.test('a drink without a size is read back without one', async (t) => {
   const call = talker('juniper-coffee')
   const { said } = await call.say('Can I get a latte with soy milk?')

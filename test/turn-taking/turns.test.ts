@@ -403,6 +403,11 @@ t.test('the detector never asks to be woken in the past', async (t) => {
   t.ok(line.all('retract').some((decision) => decision.rule === 'acknowledgement'))
 })
 
+t.test('half a question is waited for, though it has its mark', async (t) => {
+  for (const text of ['When are you open on?', 'Can you come between?', 'What time do you close at?']) t.ok(textCompleteness(text, OPEN).score < COMPLETE, text)
+  for (const text of ['What is that for?', 'Where are you?', 'What do you need it for?']) t.ok(textCompleteness(text, OPEN).score >= COMPLETE, text)
+})
+
 t.test('what only introduces a request is not answered yet', async (t) => {
   for (const text of ['I was wondering if you could tell me.', 'Hi, I just wanted to ask.', "I'd like to know", 'So I was wondering'])
     t.ok(textCompleteness(text, OPEN).score <= INCOMPLETE, text)
