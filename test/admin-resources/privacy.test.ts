@@ -159,7 +159,7 @@ t.test('T40: telephone numbers, prices, dates and addresses are left alone', asy
   t.equal(hear(['can I pay by credit card', '239 555 0122'])[1], '239 555 0122')
 })
 
-t.test('T40: the telephone number that was asked for is no card, nor is the house number after it; a card is one whatever was asked for', async (t) => {
+t.test('the telephone number that was asked for is no card, nor is the house number after it; a card is one whatever was asked for', async (t) => {
   const phone = redact('two three nine five five five zero one eight seven', NOTHING_SAID, { asksNumber: true })
   t.equal(redact('45 Main Street', phone.state).text, '45 Main Street')
   t.equal(redact('2395 5501 8700', NOTHING_SAID, { asksNumber: true }).text, '2395 5501 8700', 'a number misheard too long')
