@@ -30,7 +30,9 @@ export type NotificationPlaneDeps = Readonly<{
   config: Config
   logger: Logger
   clock: Clock
-  store: Pick<EmbeddedStore, 'companies' | 'eventLog' | 'outbox' | 'leads' | 'contacts' | 'messageTemplates' | 'appointments' | 'calls'>
+  store: Pick<EmbeddedStore, 'companies' | 'eventLog' | 'outbox' | 'leads' | 'contacts' | 'messageTemplates' | 'appointments' | 'calls'> &
+    /** Whose number a text is for is known also while the store is away. */
+    Readonly<{ forCalls: Readonly<{ companies: Pick<EmbeddedStore['companies'], 'findByPhoneNumber'> }> }>
   metrics: Metrics
   publicBaseUrl: () => string
   /** Known once the administration is there. */
@@ -101,7 +103,7 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
     channels,
     texts: new InboundTexts({
       clock,
-      companies: store.companies,
+      companies: store.forCalls.companies,
       contacts: store.contacts,
       eventLog: store.eventLog,
       leads: store.leads,

@@ -38,3 +38,13 @@ export class ClientsViaError extends Error {
 export function isClientsViaError(error: unknown, code?: ErrorCode): error is ClientsViaError {
   return error instanceof ClientsViaError && (code === undefined || error.code === code)
 }
+
+/** `otherwise` where what is asked for cannot be had just now; every other failure stands. */
+export async function unlessAway<T, U>(asked: Promise<T>, otherwise: U): Promise<T | U> {
+  try {
+    return await asked
+  } catch (error) {
+    if (isClientsViaError(error) && error.retryable) return otherwise
+    throw error
+  }
+}

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Appointment } from '../booking/appointment.ts'
 import type { Clock } from '../core/clock.ts'
+import { unlessAway } from '../core/errors.ts'
 import { uuidv7 } from '../core/ids.ts'
 import type { ReceivedText, TextHandler, TextReport } from '../telephony/sms-webhook.ts'
 import type { Company } from '../tenancy/company.ts'
@@ -54,8 +55,9 @@ export class InboundTexts implements TextHandler {
     if (company === null || !/^\+[1-9]\d{6,14}$/.test(text.from)) return null
     const eventId = idOf(company.id, text.messageSid)
     // A webhook that is repeated after a restart; the answer was sent the first time.
-    if ((await eventLog.get(company.id, eventId, signal)) !== null) return null
-    const contact = await this.#deps.contacts.get(company.id, text.from, signal)
+    if ((await unlessAway(eventLog.get(company.id, eventId, signal), null)) !== null) return null
+    // While the store is away a word on texts still counts, and everything else is kept for a person to read.
+    const contact = await unlessAway(this.#deps.contacts.get(company.id, text.from, signal), null)
     const intent = intentOf(text.body, contact?.state === 'opted-out')
     const answer = await this.#act(company, text, intent, signal)
     const wallTime = clock.wallTime()
@@ -99,7 +101,11 @@ export class InboundTexts implements TextHandler {
         return `${name}: texts about your visits. Questions? Call ${phone}. Message and data rates may apply. Reply STOP to opt out.`
       case 'confirm':
       case 'reschedule': {
-        const visit = await this.#visitOf(company.id, text.from, signal)
+        const visit = await unlessAway(this.#visitOf(company.id, text.from, signal), 'away' as const)
+        if (visit === 'away') {
+          await this.#keep(company, text, `Texted: ${plainFact(text.body, 300)}`, 'message', signal)
+          return null
+        }
         if (visit === null) {
           await this.#keep(company, text, `Texted: ${plainFact(text.body, 300)}`, 'message', signal)
           return `${name}: we find no visit of yours ahead. Please call ${phone}.`

@@ -1,5 +1,6 @@
 import type { AppointmentRequest, BookingDesk, Opening } from '../booking/booking-desk.ts'
 import type { Effect, EffectResult, LeadInput } from '../booking/effect.ts'
+import { unlessAway } from '../core/errors.ts'
 import { formSummary } from '../forms/form-summary.ts'
 import { offered, submitted } from '../forms/form-step.ts'
 import { sayValue, spokenSlots } from '../forms/form-lines.ts'
@@ -19,6 +20,8 @@ export const OUTCOME_LINES = {
   fullAtAll: "I'm sorry, I can't find a free time.",
   taken: "I'm sorry, that time has just been taken.",
   failed: "I'm sorry, I can't book it right now.",
+  /** The calendar does not answer. */
+  away: "I'm sorry, I can't see the calendar right now.",
   done: 'That is done.',
   noted: 'Somebody will call you back about it.',
   noVisit: "I can't find a visit under this number.",
@@ -30,11 +33,18 @@ export const FORM_PLAIN = { source: 'form', entryId: null, confidence: 1, isWhol
 export async function offerTimes(turn: Turn, context: FormContext, state: FormState, desk: BookingDesk | null, lead: readonly string[], signal: AbortSignal): Promise<Answer> {
   if (desk === null) return callback(turn, context, state, [...lead, OUTCOME_LINES.failed])
   const { company } = turn.question.context
-  const times = await visitTimes(desk, company, context.form, state, turn.question.wallTime, signal)
+  const times = await unlessAway(visitTimes(desk, company, context.form, state, turn.question.wallTime, signal), null)
+  if (times === null) return withoutCalendar(turn, context, state, lead)
   turn.trace('openings', { asked: times.said, full: times.full, offers: times.offers.map((offer) => offer.startsAt) })
   if (times.offers.length === 0 && state.slots[WHEN_SLOT] !== undefined) return callback(turn, context, state, [...lead, OUTCOME_LINES.fullAtAll])
   const move = offered(context, state, times, times.full ? [...lead, OUTCOME_LINES.full] : lead)
   return { ...FORM_PLAIN, intent: `form:${context.form.id}`, texts: move.say, expect: move.expect, facts: move.say, dialogue: { form: move.state } }
+}
+
+/** Nobody can say what is free just now: people call back, with all that the caller has said. */
+export function withoutCalendar(turn: Turn, context: FormContext, state: FormState, lead: readonly string[]): Answer {
+  turn.trace('openings', { away: true })
+  return callback(turn, context, state, [...lead, OUTCOME_LINES.away])
 }
 
 /** Says that it is being done; does it once that is heard; says what came of it. */
@@ -56,7 +66,7 @@ export function submit(turn: Turn, context: FormContext, state: FormState, desk:
 async function ownAlready(turn: Turn, effect: Effect, desk: BookingDesk | null, result: EffectResult, signal: AbortSignal): Promise<EffectResult> {
   if (result.kind !== 'taken' || effect.kind !== 'book' || desk === null) return result
   const { companyId, callId } = turn.question
-  const own = await desk.upcoming(companyId, effect.request.customer.phoneNumberE164, signal)
+  const own = await unlessAway(desk.upcoming(companyId, effect.request.customer.phoneNumberE164, signal), [])
   const same = own.find((one) => one.startsAt === effect.request.opening.startsAt && one.callSid === callId)
   return same === undefined ? result : { kind: 'done', appointment: same }
 }

@@ -3,7 +3,7 @@ import { formAct, plainYesNo } from '../forms/form-act.ts'
 import { FORM_LINES } from '../forms/form-lines.ts'
 import type { FormContext, FormMove, Said } from '../forms/form-move.ts'
 import { anchored, heardByForm, openedForm, pausedForm } from '../forms/form-step.ts'
-import { isLive, slotOf, type FormState } from '../forms/form-state.ts'
+import { isLive, newFormState, slotOf, type FormState } from '../forms/form-state.ts'
 import type { Form } from '../tenancy/form.ts'
 import type { Answer, AnswerStep, Turn } from './answer-step.ts'
 import { LINES } from './built-in-lines.ts'
@@ -11,7 +11,7 @@ import { callEvents } from './call-events.ts'
 import { callHandling } from './call-handling.ts'
 import { formById, formContext, standingExpectation } from './form-context.ts'
 import { formToOpen } from './form-opening.ts'
-import { FORM_PLAIN, handOver, offerTimes, spokenFacts, submit } from './form-outcome.ts'
+import { FORM_PLAIN, handOver, offerTimes, spokenFacts, submit, withoutCalendar } from './form-outcome.ts'
 import { understand } from './intent.ts'
 import { ownAppointments } from './own-appointments.ts'
 import { plainText } from './words.ts'
@@ -31,6 +31,7 @@ export function formTalk(deps: FormTalkDeps): AnswerStep {
   return async function formTalk(turn, signal) {
     const state = turn.question.dialogue.form ?? null
     const own = await ownAppointments(turn, deps.desk, signal)
+    if (own?.move === null) return withoutCalendar(turn, own.context, newFormState(own.context.form.id), [])
     if (own !== null) return follow(turn, own.context, own.move, deps, [], signal)
     if (isLive(state)) {
       const form = formById(turn.question.context.company, state.formId)

@@ -2,6 +2,7 @@ import type { Appointment } from '../booking/appointment.ts'
 import type { BookingDesk } from '../booking/booking-desk.ts'
 import { sayOpening } from '../booking/when.ts'
 import type { FormContext, FormMove, Said } from '../forms/form-move.ts'
+import { unlessAway } from '../core/errors.ts'
 import { anchored, openedForm } from '../forms/form-step.ts'
 import { isLive, newFormState, type FilledSlot, type FormState } from '../forms/form-state.ts'
 import type { Turn } from './answer-step.ts'
@@ -13,7 +14,8 @@ const MOVES = new RegExp(`\\b(?:reschedule|move|change|switch|transfer|push|post
 const CANCELS = new RegExp(`\\b(?:cancel|call off) (?:my|the|our|that|this)(?: \\w+){0,2} ?${VISIT}\\b`, 'i')
 const ABOUT_RULES = /\b(?:fee|charge|policy|how (?:much|late|long)|what happens|what if)\b/i
 
-export type OwnAppointment = Readonly<{ context: FormContext; move: FormMove }>
+/** `move` null: the calendar does not answer, so nobody can say what is booked. */
+export type OwnAppointment = Readonly<{ context: FormContext; move: FormMove | null }>
 
 /**
  * A caller who moves or cancels a visit of their own, known by the number they call from. Null: that was not asked for, nothing is
@@ -26,7 +28,9 @@ export async function ownAppointments(turn: Turn, desk: BookingDesk | null, sign
   const form = formId === null ? null : ownAppointmentForm(formId)
   if (form === null || number === null || isLive(turn.question.dialogue.form ?? null)) return null
   const { company } = turn.question.context
-  const [next] = await desk.upcoming(company.id, number, signal)
+  const upcoming = await unlessAway(desk.upcoming(company.id, number, signal), null)
+  if (upcoming === null) return { context: formContext(turn, form), move: null }
+  const [next] = upcoming
   turn.trace('own-appointment', { wish: form.id, found: next?.id ?? null })
   if (next === undefined) return null
   const context = formContext(turn, form)

@@ -10,12 +10,15 @@ import { readOrCreateSecret } from '../security/secret-file.ts'
 import { deriveKey } from '../security/secrets.ts'
 import { parseKeyRing } from '../security/tokens.ts'
 import type { MediaTokens } from '../telephony/media-tokens.ts'
+import { appointmentsInTime } from './appointments-in-time.ts'
 import { CachedCompanies, type CompanyReads } from './cached-companies.ts'
 import type { EmbeddedRepositories } from './embedded-repositories.ts'
 import { openEmbeddedSecurityStore } from './embedded-security-store.ts'
 import { openEmbeddedStore } from './embedded-store.ts'
 import { Journal } from './journal.ts'
 import { JournaledCallRepository } from './journaled-call-repository.ts'
+import { JournaledContactStore, JournaledEventStore, JournaledLeadStore } from './journaled-event-stores.ts'
+import { JournaledWrites } from './journaled-writes.ts'
 import { MongoDatabase } from './mongo-database.ts'
 import { mongoRepositories, type MongoRepositories } from './mongo-repositories.ts'
 import { checkMongoSchema } from './mongo-schema.ts'
@@ -170,19 +173,27 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
   }
   const { finishLeftBehind, ...repositories } = mongoRepositories(database, { clock, report: (problem) => logger.error({ problem }, 'stored document cannot be read') }, onEvent)
   const journal = await Journal.open({ folder: join(config.dataDir, 'journal'), clock, onProblem: (problem) => logger.error({ problem }, 'journal line lost') })
-  const calls = new JournaledCallRepository({ calls: repositories.calls, journal, clock, onProblem: say })
+  const writes = new JournaledWrites({ journal, clock, onProblem: say })
+  // What a call leaves behind; people at their desks are told when the database is away.
+  const kept = {
+    calls: new JournaledCallRepository(repositories.calls, writes),
+    eventLog: new JournaledEventStore(repositories.eventLog, writes),
+    leads: new JournaledLeadStore(repositories.leads, writes),
+    contacts: new JournaledContactStore(repositories.contacts, writes),
+    appointments: appointmentsInTime(repositories.appointments, writes),
+  }
   return {
-    repositories: { ...repositories, calls },
+    repositories: { ...repositories, ...kept },
     security: mongoSecurityStore(database, clock),
     isRemote: true,
     parts: [
       {
         name: 'mongodb',
-        check: () => degradable(database.isUp, database.detail, `calls are answered from memory, ${calls.pending} of their records wait on this disk`),
+        check: () => degradable(database.isUp, database.detail, `calls are answered from memory, ${writes.pending} of their records wait on this disk`),
       },
     ],
     start: (until) => {
-      void calls.keepReplaying(until).catch((error: unknown) => {
+      void writes.keepReplaying(until).catch((error: unknown) => {
         if (!until.aborted) logger.error({ error: describe(error) }, 'the journal is not replayed any more')
       })
       void keepFinishing(finishLeftBehind, clock, say, until).catch(() => undefined)

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import t, { type Test } from 'tap'
+import { ClientsViaError } from '../../src/core/errors.ts'
 import { Scope } from '../../src/core/scope.ts'
 import { InboundTexts, intentOf } from '../../src/events/inbound-texts.ts'
 import { missedCall } from '../../src/events/missed-call.ts'
@@ -21,11 +22,22 @@ type Phone = DeliveryWorld & Readonly<{
   post: (path: string, form: Record<string, string>, signature?: string) => Promise<{ statusCode: number; body: string }>
 }>
 
-async function open(t: Test): Promise<Phone> {
+/** `isAway`: the store takes writes (the journal does), and can look nothing up. */
+async function open(t: Test, isAway = false): Promise<Phone> {
   const world = await openDelivery(t, '2026-03-02T17:00:00Z')
+  const away = async (): Promise<never> => {
+    throw new ClientsViaError('STORE_FAILED', 'gone')
+  }
   const app = Fastify()
   const quiet = { info: () => undefined, warn: () => undefined, error: (facts: unknown) => t.fail(JSON.stringify(facts)) }
-  const texts = new InboundTexts({ ...world.repositories, clock: world.clock, appointments: { get: async (_companyId, id) => world.visits.get(id) ?? null } })
+  const texts = new InboundTexts({
+    ...world.repositories,
+    ...(isAway && {
+      eventLog: { append: (...given) => world.repositories.eventLog.append(...given), get: away },
+      contacts: { set: (...given) => world.repositories.contacts.set(...given), get: away },
+      outbox: { list: away, get: away, delivered: away },
+    }),
+    clock: world.clock, appointments: { get: async (_companyId, id) => world.visits.get(id) ?? null } })
   await registerTelephony(app, {
     clock: world.clock, logger: quiet, handler: new ScriptedCallHandler(), mediaTokens: new InMemoryMediaTokens(world.clock), publicBaseUrl: BASE, twilioAuthToken: TOKEN, scope: new Scope(), texts,
   })
@@ -55,6 +67,15 @@ t.test('STOP ends it, START begins it again, HELP says who we are', async (t) =>
   await until('2026-03-02T17:02:00Z')
   t.equal(sms.sent.length, 1)
   t.same((await repositories.eventLog.list('a', { after: null, limit: 20, types: ['contact.opted_out', 'contact.opted_in'] })).map((one) => one.type), ['contact.opted_out', 'contact.opted_in'])
+})
+
+t.test('while the store is away a STOP counts all the same, and what else is texted is kept for people', async (t) => {
+  const { text, repositories } = await open(t, true)
+  t.match(await text('STOP'), /you will get no more texts/)
+  t.match(await repositories.contacts.get('a', CALLER), { state: 'opted-out' })
+  t.match(await text('HELP'), /Reply STOP/)
+  t.equal(await text('C'), '', 'nobody is told that there is no visit')
+  t.match(await repositories.leads.list('a', { before: null, limit: 10 }), [{ kind: 'message', summary: 'Texted: C' }])
 })
 
 t.test('where Twilio has answered a STOP itself, nobody answers twice', async (t) => {

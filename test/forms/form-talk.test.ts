@@ -47,6 +47,20 @@ t.test('a caller books a visit, hears it back, and it is in the books', async (t
   t.equal((await call.say("No, that's all, thank you.")).action?.kind, 'hang-up')
 })
 
+t.test('a caller who wants a time while the calendar does not answer is told so, and called back with all they have said', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, "Hi, I'd like to schedule an appointment.", 'My AC needs a repair.', 'Tomorrow morning.', 'Jane Smith.', 'Yes.', '12 Palm Street.')
+  call.desk.away = true
+  t.match((await call.say('Fort Myers.')).said, /can't see the calendar right now.*call you back/)
+  t.match(call.desk.leads, [{ kind: 'callback', phoneNumberE164: '+12395550142', summary: /repair/i }])
+  t.equal(call.desk.booked.length, 0)
+  t.equal((await call.say("No, that's all, thank you.")).action?.kind, 'hang-up')
+  const other = talker('polar-bay-air')
+  other.desk.away = true
+  t.match((await other.say('I need to cancel my appointment.')).said, /can't see the calendar right now.*call you back/, 'nor can it say what is booked')
+  t.match(other.desk.leads, [{ kind: 'callback', phoneNumberE164: '+12395550142' }])
+})
+
 t.test('a new patient is asked what an old one is not, and nobody for an address', async (t) => {
   const call = talker('harbor-lane-dental')
   const asked = await through(call, 'I would like to make an appointment.', "I'm a new patient.", 'A cleaning.', 'Tuesday at ten.', 'Jane Smith.', 'March third 1984.')

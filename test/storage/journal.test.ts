@@ -14,6 +14,7 @@ import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
 import { makeRepositories } from '../../src/storage/embedded-repositories.ts'
 import { Journal } from '../../src/storage/journal.ts'
 import { JournaledCallRepository } from '../../src/storage/journaled-call-repository.ts'
+import { JournaledWrites } from '../../src/storage/journaled-writes.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { callRepositoryContract } from './call-repository-contract.ts'
 import { call, gap, turn } from './fixtures.ts'
@@ -47,10 +48,11 @@ async function world(t: Test, folder = folderOf(t), store = database()) {
   const problems: string[] = []
   const journal = await Journal.open({ folder, clock: new SystemClock(), onProblem: (problem) => problems.push(problem) })
   t.teardown(() => journal.close())
-  const calls = new JournaledCallRepository({ calls: store.calls, journal, clock, onProblem: (problem) => problems.push(problem) })
+  const writes = new JournaledWrites({ journal, clock, onProblem: (problem) => problems.push(problem) })
+  const calls = new JournaledCallRepository(store.calls, writes)
   const scope = new Scope()
   t.teardown(() => scope.end('over'))
-  const startReplaying = (): void => void calls.keepReplaying(scope.signal).catch(() => undefined)
+  const startReplaying = (): void => void writes.keepReplaying(scope.signal).catch(() => undefined)
   /** Virtual seconds, with time for the disk after each. */
   const later = async (done: () => boolean): Promise<void> => {
     for (let i = 0; i < 200 && !done(); i += 1) {

@@ -12,6 +12,8 @@ export class FakeDesk implements BookingDesk {
   /** The call of each lead, in the same order. */
   readonly leadCalls: string[] = []
   readonly cancelled: string[] = []
+  /** The store does not answer. */
+  away = false
   /** UTC starts that somebody else has. */
   readonly gone = new Set<string>()
   readonly #company: Company
@@ -21,6 +23,7 @@ export class FakeDesk implements BookingDesk {
   }
 
   async search(_companyId: string, search: OpeningSearch): Promise<readonly Opening[]> {
+    this.#answering()
     const zone = this.#company.timeZone
     const openings: Opening[] = []
     for (let day = DateTime.fromISO(search.from, { zone }).startOf('day'); day < DateTime.fromISO(search.to) && openings.length < 40; day = day.plus({ days: 1 })) {
@@ -73,6 +76,7 @@ export class FakeDesk implements BookingDesk {
   }
 
   async upcoming(_companyId: string, phoneNumberE164: string): Promise<readonly Appointment[]> {
+    this.#answering()
     return this.booked.filter((one) => one.customer.phoneNumberE164 === phoneNumberE164 && one.status !== 'cancelled').sort((a, b) => a.startsAt.localeCompare(b.startsAt))
   }
 
@@ -101,6 +105,10 @@ export class FakeDesk implements BookingDesk {
       const search = { serviceId: opening.serviceId, from: opening.startsAt, to: new Date(Date.parse(opening.startsAt) + 7 * 86_400_000).toISOString(), partOfDay: null, resourceId: null, limit: 2 }
       return { kind: 'taken', alternatives: await this.search(companyId, search) }
     }
+  }
+
+  #answering(): void {
+    if (this.away) throw new ClientsViaError('STORE_FAILED', 'the store does not answer')
   }
 
   #get(appointmentId: string): Appointment {
