@@ -14,7 +14,7 @@ import { listLeads } from './cli-leads.ts'
 import { configReport, loadConfig, publicBaseUrl } from './config.ts'
 import { SystemClock, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
-import { MongoDatabase } from './storage/mongo-database.ts'
+import { MongoDatabase, PATIENT } from './storage/mongo-database.ts'
 import { migrateMongo } from './storage/mongo-schema.ts'
 
 const USAGE = `Administers a ClientsVia server.
@@ -335,7 +335,7 @@ async function signedIn(world: CliWorld): Promise<ApiClient> {
 async function migrate(world: CliWorld): Promise<number> {
   const { store } = loadConfig(world.env).stores
   if (store.kind !== 'mongodb') throw new UsageError('MONGODB_URL is not set: the embedded store prepares itself when the server starts')
-  const database = MongoDatabase.open(store.url.reveal(), store.database)
+  const database = MongoDatabase.open(store.url.reveal(), store.database, PATIENT)
   try {
     await migrateMongo(database, (line) => world.write(`${line}\n`), world.signal)
     return DONE

@@ -6,12 +6,17 @@ import { untilAborted } from './until-aborted.ts'
 /** Every record's key is one string that begins with its company; `revision` counts its writes. */
 export type Stored = Document & { _id: string }
 
-/** The server stops an operation after this; nobody on a call waits for one. */
-const OPERATION_MS = 2000
-/** Until a primary is known. A failover takes longer: then the caller hears of it and the journal, the cache or the person goes on. */
-const SELECTION_MS = 1000
-/** A socket that is silent for longer than any operation may take is broken. */
-const SOCKET_MS = 5000
+export type MongoLimits = Readonly<{
+  /** The server stops an operation after this; nobody on a call waits for one. */
+  operationMs: number
+  /** Until a primary is known. A failover takes longer: then the caller hears of it and the journal, the cache or the person goes on. */
+  selectionMs: number
+  /** A socket that is silent for longer than any operation may take is broken. */
+  socketMs: number
+}>
+const FOR_CALLS: MongoLimits = { operationMs: 2000, selectionMs: 1000, socketMs: 5000 }
+/** For whoever has time: an index of a large collection takes minutes to make. */
+export const PATIENT: MongoLimits = { operationMs: 600_000, selectionMs: 30_000, socketMs: 0 }
 const CONNECT_MS = 1000
 /** One process's share; beyond it operations queue in the driver, for as long as selection may take. */
 const MAX_CONNECTIONS = 20
@@ -26,10 +31,12 @@ export class MongoDatabase {
   readonly #client: MongoClient
   readonly #db: Db
   readonly #turns = new KeyedTurns()
+  readonly #operationMs: number
   #isUp = true
   #detail = 'connecting'
 
-  private constructor(client: MongoClient, database: string) {
+  private constructor(client: MongoClient, database: string, operationMs: number) {
+    this.#operationMs = operationMs
     this.#client = client
     this.#db = client.db(database)
     client.on('serverHeartbeatSucceeded', () => this.#note(true, 'connected'))
@@ -37,7 +44,7 @@ export class MongoDatabase {
   }
 
   /** Connects in the background: the first operation waits for it. */
-  static open(url: string, database: string): MongoDatabase {
+  static open(url: string, database: string, limits: MongoLimits = FOR_CALLS): MongoDatabase {
     const client = new MongoClient(url, {
       appName: 'clientsvia',
       ignoreUndefined: true,
@@ -46,14 +53,14 @@ export class MongoDatabase {
       readPreference: 'primary',
       retryWrites: true,
       retryReads: true,
-      serverSelectionTimeoutMS: SELECTION_MS,
-      waitQueueTimeoutMS: SELECTION_MS,
+      serverSelectionTimeoutMS: limits.selectionMs,
+      waitQueueTimeoutMS: limits.selectionMs,
       connectTimeoutMS: CONNECT_MS,
-      socketTimeoutMS: SOCKET_MS,
+      socketTimeoutMS: limits.socketMs,
       heartbeatFrequencyMS: 2000,
       maxPoolSize: MAX_CONNECTIONS,
     })
-    return new MongoDatabase(client, database)
+    return new MongoDatabase(client, database, limits.operationMs)
   }
 
   /** As the last heartbeat found it. */
@@ -66,7 +73,7 @@ export class MongoDatabase {
   }
 
   collection(name: string): MongoRecords {
-    return new MongoRecords(this.#db.collection<Stored>(name), this.#turns)
+    return new MongoRecords(this.#db.collection<Stored>(name), this.#turns, this.#operationMs)
   }
 
   /** For the migration: runs an operation on the database itself. */
@@ -91,8 +98,10 @@ export type RecordChange<T> = Readonly<{ record: Document | null; answer: T }>
 export class MongoRecords {
   readonly #records: Collection<Stored>
   readonly #turns: KeyedTurns
+  readonly #operationMs: number
 
-  constructor(records: Collection<Stored>, turns: KeyedTurns) {
+  constructor(records: Collection<Stored>, turns: KeyedTurns, operationMs: number) {
+    this.#operationMs = operationMs
     this.#records = records
     this.#turns = turns
   }
@@ -102,22 +111,22 @@ export class MongoRecords {
   }
 
   get(id: string, signal?: AbortSignal): Promise<Stored | null> {
-    return guarded(() => this.#records.findOne({ _id: id }, { maxTimeMS: OPERATION_MS }), signal)
+    return guarded(() => this.#records.findOne({ _id: id }, { maxTimeMS: this.#operationMs }), signal)
   }
 
   find(filter: Filter<Stored>, options: Readonly<{ sort: Sort; limit: number }>, signal?: AbortSignal): Promise<Stored[]> {
-    return guarded(() => this.#records.find(filter, { ...options, maxTimeMS: OPERATION_MS }).toArray(), signal)
+    return guarded(() => this.#records.find(filter, { ...options, maxTimeMS: this.#operationMs }).toArray(), signal)
   }
 
   count(filter: Filter<Stored>, signal?: AbortSignal): Promise<number> {
-    return guarded(() => this.#records.countDocuments(filter, { maxTimeMS: OPERATION_MS }), signal)
+    return guarded(() => this.#records.countDocuments(filter, { maxTimeMS: this.#operationMs }), signal)
   }
 
   /** False when there is one with this id already. */
   insert(record: Stored, signal?: AbortSignal): Promise<boolean> {
     return guarded(async () => {
       try {
-        await this.#records.insertOne(record, { maxTimeMS: OPERATION_MS })
+        await this.#records.insertOne(record, { maxTimeMS: this.#operationMs })
         return true
       } catch (error) {
         if (isDuplicate(error)) return false
@@ -128,7 +137,7 @@ export class MongoRecords {
 
   put(record: Stored, signal?: AbortSignal): Promise<void> {
     const { _id, ...rest } = record
-    const replace = (): Promise<unknown> => this.#records.replaceOne({ _id }, rest, { upsert: true, maxTimeMS: OPERATION_MS })
+    const replace = (): Promise<unknown> => this.#records.replaceOne({ _id }, rest, { upsert: true, maxTimeMS: this.#operationMs })
     return guarded(async () => {
       try {
         await replace()
@@ -143,22 +152,22 @@ export class MongoRecords {
   /** The record as it is afterwards. */
   increment(id: string, field: string, onInsert: Document, signal?: AbortSignal): Promise<Stored | null> {
     const update: UpdateFilter<Stored> = { $inc: { [field]: 1 }, $setOnInsert: onInsert }
-    return guarded(() => this.#records.findOneAndUpdate({ _id: id }, update, { upsert: true, returnDocument: 'after', maxTimeMS: OPERATION_MS }), signal)
+    return guarded(() => this.#records.findOneAndUpdate({ _id: id }, update, { upsert: true, returnDocument: 'after', maxTimeMS: this.#operationMs }), signal)
   }
 
   /** How many fitted the filter. */
   update(filter: Filter<Stored>, update: UpdateFilter<Stored>, signal?: AbortSignal): Promise<number> {
-    return guarded(async () => (await this.#records.updateOne(filter, update, { maxTimeMS: OPERATION_MS })).matchedCount, signal)
+    return guarded(async () => (await this.#records.updateOne(filter, update, { maxTimeMS: this.#operationMs })).matchedCount, signal)
   }
 
   /** Gives the record out to one of any number who ask. */
   take(filter: Filter<Stored> & { _id: string }, signal?: AbortSignal): Promise<Stored | null> {
-    return this.#turns.take(this.#turnOf(filter._id), () => guarded(() => this.#records.findOneAndDelete(filter, { maxTimeMS: OPERATION_MS }), signal), signal)
+    return this.#turns.take(this.#turnOf(filter._id), () => guarded(() => this.#records.findOneAndDelete(filter, { maxTimeMS: this.#operationMs }), signal), signal)
   }
 
   /** How many there were. */
   delete(filter: Filter<Stored>, signal?: AbortSignal): Promise<number> {
-    return guarded(async () => (await this.#records.deleteMany(filter, { maxTimeMS: OPERATION_MS })).deletedCount, signal)
+    return guarded(async () => (await this.#records.deleteMany(filter, { maxTimeMS: this.#operationMs })).deletedCount, signal)
   }
 
   /**
@@ -182,7 +191,7 @@ export class MongoRecords {
 
   async #replace(record: Stored, revision: number, signal?: AbortSignal): Promise<boolean> {
     const { _id, ...rest } = record
-    return guarded(async () => (await this.#records.replaceOne({ _id, revision }, rest, { maxTimeMS: OPERATION_MS })).matchedCount === 1, signal)
+    return guarded(async () => (await this.#records.replaceOne({ _id, revision }, rest, { maxTimeMS: this.#operationMs })).matchedCount === 1, signal)
   }
 
   #turnOf(id: string): string {

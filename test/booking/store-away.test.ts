@@ -11,7 +11,7 @@ import type { Lead } from '../../src/events/lead.ts'
 import { createLogger } from '../../src/observability/logger.ts'
 import { INITIAL_DIALOGUE, type DialogueState } from '../../src/response/dialogue.ts'
 import { createResponder } from '../../src/response/intelligence-loop.ts'
-import { MongoDatabase } from '../../src/storage/mongo-database.ts'
+import { MongoDatabase, PATIENT } from '../../src/storage/mongo-database.ts'
 import { mongoRepositories } from '../../src/storage/mongo-repositories.ts'
 import { migrateMongo } from '../../src/storage/mongo-schema.ts'
 import { openStore } from '../../src/storage/open-store.ts'
@@ -31,7 +31,7 @@ if (mongo !== null) withMongo(mongo)
 async function bookingCall(t: Test, service: Service) {
   const clock = new SystemClock()
   const name = `clientsvia-away-${process.pid}-${Math.floor(Math.random() * 1e6)}`
-  const database = MongoDatabase.open(service.url, name)
+  const database = MongoDatabase.open(service.url, name, PATIENT)
   await migrateMongo(database, () => undefined)
   const wire = await FaultyLink.open(service)
   const dataDir = mkdtempSync(join(tmpdir(), 'clientsvia-away-'))
@@ -72,7 +72,8 @@ async function bookingCall(t: Test, service: Service) {
     wire.set('up')
     for (let i = 0; i < 400; i += 1) {
       const leads = await stored.leads.list(companyId, { before: null, limit: 10 })
-      if (leads.length > 0) return leads
+      // Its event follows it.
+      if (leads.length > 0 && (await stored.eventLog.newestId(companyId)) !== null) return leads
       await clock.sleep(50)
     }
     return []

@@ -10,7 +10,7 @@ import { SocketTransport } from '../../src/load/socket-transport.ts'
 import { createLogger } from '../../src/observability/logger.ts'
 import { createPlatform } from '../../src/platform.ts'
 import { MongoCallRepository } from '../../src/storage/mongo-call-repository.ts'
-import { MongoDatabase } from '../../src/storage/mongo-database.ts'
+import { MongoDatabase, PATIENT } from '../../src/storage/mongo-database.ts'
 import { migrateMongo } from '../../src/storage/mongo-schema.ts'
 import { FaultyLink } from '../support/faulty-link.ts'
 import { mongoService, redisService, type Service } from '../support/services.ts'
@@ -30,7 +30,7 @@ if (mongo !== null && redis !== null) storeFaults(mongo, redis)
 function storeFaults(mongo: Service, redis: Service): void {
   t.test('Redis and MongoDB are stopped in the middle of one call and before another: both are answered, and no record is lost', { timeout: 150_000 }, async (t) => {
     const name = `clientsvia-calls-${process.pid}`
-    const database = MongoDatabase.open(mongo.url, name)
+    const database = MongoDatabase.open(mongo.url, name, PATIENT)
     t.teardown(async () => {
       await database.run((db) => db.dropDatabase())
       await database.close()

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { ClientsViaError } from '../../src/core/errors.ts'
 import type { DomainEvent } from '../../src/events/event.ts'
-import { MongoDatabase, type MongoRecords } from '../../src/storage/mongo-database.ts'
+import { MongoDatabase, PATIENT, type MongoRecords } from '../../src/storage/mongo-database.ts'
 import { MongoEventLog } from '../../src/storage/mongo-event-log.ts'
 import { MongoLeadRepository } from '../../src/storage/mongo-lead-repository.ts'
 import { MongoOutboxRepository } from '../../src/storage/mongo-outbox-repository.ts'
@@ -21,7 +21,7 @@ if (mongo !== null) mongoTests(mongo.url)
 
 function mongoTests(url: string): void {
   const name = `clientsvia-events-${process.pid}`
-  const database = MongoDatabase.open(url, name)
+  const database = MongoDatabase.open(url, name, PATIENT)
   t.before(async () => migrateMongo(database, () => undefined))
   t.teardown(async () => {
     await database.run((db) => db.dropDatabase())
@@ -41,7 +41,7 @@ function mongoTests(url: string): void {
 
   void t.test('two servers that go for the same text: one sends it, every time', async (t) => {
     const here = await world()
-    const other = MongoDatabase.open(url, name)
+    const other = MongoDatabase.open(url, name, PATIENT)
     t.teardown(() => other.close())
     const there = mongoRepositories(other, { clock: here.clock, report }, () => undefined)
     const items = Array.from({ length: 12 }, (_, n) => item(`text-${n}`))
@@ -73,7 +73,7 @@ function mongoTests(url: string): void {
 
   void t.test('two servers append to one log: every event has a place, and a reader who follows it misses none', async (t) => {
     const here = await world()
-    const other = MongoDatabase.open(url, name)
+    const other = MongoDatabase.open(url, name, PATIENT)
     t.teardown(() => other.close())
     const there = mongoRepositories(other, { clock: here.clock, report }, () => undefined)
     const events = Array.from({ length: 30 }, (_, n) => event('a', 'message.sent', `message/M${n}`))
@@ -127,7 +127,7 @@ function mongoTests(url: string): void {
 
   void t.test('a STOP that one server takes counts at once on the other', async (t) => {
     const here = await world()
-    const other = MongoDatabase.open(url, name)
+    const other = MongoDatabase.open(url, name, PATIENT)
     t.teardown(() => other.close())
     const there = mongoRepositories(other, { clock: here.clock, report }, () => undefined)
     for (const state of ['opted-out', 'opted-in', 'opted-out'] as const) {

@@ -1,7 +1,7 @@
-import { takesTime, type Appointment } from '../../src/booking/appointment.ts'
 import type { AppointmentRepository } from '../../src/booking/appointment-repository.ts'
 import { isClientsViaError } from '../../src/core/errors.ts'
 import { event, minutesAfter, NINE, visit } from '../booking/appointments.ts'
+import { randomBookings, randomCallers, ZONE_NIGHTS, type WorkSize } from './random-bookings.ts'
 
 type Test = import('tap').Test
 
@@ -11,18 +11,11 @@ export type AppointmentStoreUnderTest = Readonly<{
   eventTypes: ((companyId: string) => Promise<readonly string[]>) | null
 }>
 
-export type ContractSize = Readonly<{
-  /** How many randomised operations; the bar is 10,000 a store. */
-  operations: number
-  /** How many of them are under way at once. */
-  atOnce: number
-}>
-
 const NOW = '2026-11-25T15:00:00.000Z'
 const terms = (capacity = 1, now = NOW) => ({ capacity, now })
 
 /** What any store of appointments must do. `make` gives an empty one. */
-export function appointmentRepositoryContract(t: Test, make: (t: Test) => Promise<AppointmentStoreUnderTest>, size: ContractSize = { operations: 10_000, atOnce: 64 }): void {
+export function appointmentRepositoryContract(t: Test, make: (t: Test) => Promise<AppointmentStoreUnderTest>, size: WorkSize = { operations: 10_000, atOnce: 64 }): void {
   t.test('an appointment is kept exactly as it was, in its own company only', async (t) => {
     const { appointments } = await make(t)
     const given = visit('a', 'one', {
@@ -190,111 +183,17 @@ export function appointmentRepositoryContract(t: Test, make: (t: Test) => Promis
 
   t.test(`in ${size.operations} random operations, ${size.atOnce} at a time, nobody is booked over anybody, and no time is lost`, { timeout: 300_000 }, async (t) => {
     const { appointments } = await make(t)
-    const capacities: Readonly<Record<string, number>> = { 'crew-1': 1, 'crew-2': 2, chair: 3 }
-    const known = new Map<string, Appointment>()
-    const counts: Record<string, number> = {}
-    const unexpected: unknown[] = []
-    const random = generator(size.operations)
-    const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T
-    const slot = (): Pick<Appointment, 'resourceId' | 'startsAt' | 'endsAt' | 'bufferMinutes'> => {
-      const startsAt = minutesAfter(NINE, Math.floor(random() * 96) * 15)
-      return { resourceId: pick(Object.keys(capacities)), startsAt, endsAt: minutesAfter(startsAt, 15 + Math.floor(random() * 4) * 15), bufferMinutes: pick([0, 0, 5, 15]) }
-    }
-    let clockMs = Date.parse(NOW)
-    const operate = async (n: number): Promise<void> => {
-      clockMs += 1000
-      const now = new Date(clockMs).toISOString()
-      const appointment = known.size === 0 ? null : pick([...known.values()])
-      const what = appointment === null ? 'book' : pick(['book', 'book', 'hold', 'move', 'move', 'cancel', 'cancel', 'confirm', 'repeat', 'delete'])
-      const count = (outcome: string): void => void (counts[`${what} ${outcome}`] = (counts[`${what} ${outcome}`] ?? 0) + 1)
-      try {
-        if (what === 'book' || what === 'hold' || appointment === null) {
-          const hold = what === 'hold' ? { status: 'held' as const, heldUntil: new Date(clockMs + 60_000).toISOString() } : {}
-          const given = visit('a', `op-${n}`, { ...slot(), ...hold })
-          known.set(given.id, (await appointments.create('a', given, { capacity: capacities[given.resourceId] ?? 1, now }, [])).appointment)
-        } else if (what === 'repeat') {
-          const again = await appointments.create('a', visit('a', `op-${n}`, { ...slot(), idempotencyKey: appointment.idempotencyKey }), { capacity: 1, now }, [])
-          if (again.created) known.set(again.appointment.id, again.appointment)
-        } else if (what === 'delete') {
-          await appointments.delete('a', appointment.id)
-          known.delete(appointment.id)
-        } else {
-          const changed = what === 'move' ? { ...appointment, ...slot() } : { ...appointment, status: what === 'cancel' ? ('cancelled' as const) : ('confirmed' as const), heldUntil: null }
-          const saved = await appointments.save('a', changed, appointment.version, { capacity: capacities[changed.resourceId] ?? 1, now }, [])
-          if (known.has(saved.id)) known.set(saved.id, saved)
-        }
-        count('done')
-      } catch (error) {
-        if (isClientsViaError(error, 'CONFLICT')) count(error.details['taken'] === true ? 'taken' : 'stale')
-        else if (isClientsViaError(error, 'NOT_FOUND')) count('gone')
-        else unexpected.push(error)
-        // Whoever lost a race reads again, as a client would.
-        const fresh = appointment === null ? null : await appointments.get('a', appointment.id)
-        if (fresh !== null && known.has(fresh.id)) known.set(fresh.id, fresh)
-      }
-    }
-    const overbooked = async (): Promise<string[]> => overfull(await everything(appointments, 'a'), capacities, new Date(clockMs).toISOString())
-    for (let n = 0; n < size.operations; ) {
-      const batch = Array.from({ length: Math.min(size.atOnce, size.operations - n) }, () => operate(n++))
-      await Promise.all(batch)
-      if (n % (size.atOnce * 16) < size.atOnce) t.same(await overbooked(), [], `after ${n}`)
-    }
+    const { counts, unexpected, overbooked, leftTaken } = await randomBookings(appointments, size)
     t.same(unexpected, [])
-    t.same(await overbooked(), [])
+    t.same(overbooked, [])
     t.comment(JSON.stringify(counts))
     t.ok((counts['book done'] ?? 0) > 0 && (counts['move done'] ?? 0) > 0 && (counts['cancel done'] ?? 0) > 0, 'all kinds of work were done')
     t.ok((counts['book taken'] ?? 0) > 0 && (counts['move taken'] ?? 0) > 0, 'and there was something to fight for')
-
-    // Once all is called off, all of it can be had again: no claim outlived its appointment.
-    for (const one of await everything(appointments, 'a')) {
-      if (takesTime(one.status)) await appointments.save('a', { ...one, status: 'cancelled', heldUntil: null }, one.version, terms(), [])
-    }
-    for (const [resourceId, capacity] of Object.entries(capacities)) {
-      for (let seat = 0; seat < capacity; seat++) {
-        await appointments.create('a', visit('a', `all-${resourceId}-${seat}`, { resourceId, startsAt: NINE, endsAt: minutesAfter(NINE, 24 * 60) }), { capacity, now: new Date(clockMs).toISOString() }, [])
-      }
-    }
+    t.same(leftTaken, [], 'no claim outlives its appointment')
   })
-}
 
-async function everything(appointments: AppointmentRepository, companyId: string): Promise<Appointment[]> {
-  const all: Appointment[] = []
-  for (let after: string | null = null; ; ) {
-    const page: readonly Appointment[] = await appointments.list(companyId, { after, limit: 500 })
-    all.push(...page)
-    after = page.at(-1)?.id ?? null
-    if (page.length < 500) return all
-  }
-}
-
-/** Moments at which a resource has more than it can take, worked out from the appointments alone. */
-export function overfull(all: readonly Appointment[], capacities: Readonly<Record<string, number>>, now: string): string[] {
-  const problems: string[] = []
-  for (const [resourceId, capacity] of Object.entries(capacities)) {
-    const edges = all
-      .filter((one) => one.resourceId === resourceId && takesTime(one.status) && (one.status !== 'held' || (one.heldUntil ?? '') > now))
-      .flatMap((one) => [
-        { atMs: Date.parse(one.startsAt), change: 1 },
-        { atMs: Date.parse(one.endsAt) + one.bufferMinutes * 60_000, change: -1 },
-      ])
-      // Who leaves makes room before the next one comes.
-      .sort((a, b) => a.atMs - b.atMs || a.change - b.change)
-    let present = 0
-    for (const { atMs, change } of edges) {
-      present += change
-      if (present > capacity) problems.push(`${resourceId} has ${present} of ${capacity} at ${new Date(atMs).toISOString()}`)
-    }
-  }
-  return problems
-}
-
-/** The same numbers every time: a failure can be run again. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
+  t.test(`callers book, move and cancel over the nights when clocks change, in ${ZONE_NIGHTS.length} zones: nobody meets anybody, and everything is inside opening hours`, { timeout: 300_000 }, async (t) => {
+    const { appointments } = await make(t)
+    for (const night of ZONE_NIGHTS) t.same(await randomCallers(appointments, night, Math.min(200, Math.ceil(size.operations / 20)), size.atOnce), [], night.timeZone)
+  })
 }

@@ -5,7 +5,7 @@ import { MongoAgentRepository } from '../../src/storage/mongo-agent-repository.t
 import { MongoAppointmentRepository } from '../../src/storage/mongo-appointment-repository.ts'
 import { MongoCallRepository } from '../../src/storage/mongo-call-repository.ts'
 import { MongoCompanyRepository } from '../../src/storage/mongo-company-repository.ts'
-import { MongoDatabase } from '../../src/storage/mongo-database.ts'
+import { MongoDatabase, PATIENT } from '../../src/storage/mongo-database.ts'
 import { MongoDocumentRepository } from '../../src/storage/mongo-document-repository.ts'
 import { MongoKnowledgeRepository } from '../../src/storage/mongo-knowledge-repository.ts'
 import { checkMongoSchema, migrateMongo } from '../../src/storage/mongo-schema.ts'
@@ -27,7 +27,7 @@ if (mongo !== null) mongoTests(mongo.url)
 
 function mongoTests(url: string): void {
   const name = `clientsvia-test-${process.pid}`
-  const database = MongoDatabase.open(url, name)
+  const database = MongoDatabase.open(url, name, PATIENT)
   t.before(async () => migrateMongo(database, () => undefined))
   t.teardown(async () => {
     await database.run((db) => db.dropDatabase())
@@ -95,7 +95,7 @@ function mongoTests(url: string): void {
 
   void t.test('two servers, one database: what races is decided once', async (t) => {
     await emptied()
-    const other = MongoDatabase.open(url, name)
+    const other = MongoDatabase.open(url, name, PATIENT)
     t.teardown(() => other.close())
     const both = [new MongoCompanyRepository(database, tools), new MongoCompanyRepository(other, tools)]
     const saves = await Promise.allSettled(both.map((companies, i) => companies.save(`c${i}`, company(`c${i}`, { phoneNumbers: ['+15550100000'] }))))
@@ -155,7 +155,7 @@ function mongoTests(url: string): void {
   })
 
   void t.test('a database that was never prepared is refused, and so is one of a newer server', async (t) => {
-    const bare = MongoDatabase.open(url, `${name}-bare`)
+    const bare = MongoDatabase.open(url, `${name}-bare`, PATIENT)
     t.teardown(async () => {
       await bare.run((db) => db.dropDatabase())
       await bare.close()
