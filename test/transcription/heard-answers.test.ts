@@ -151,6 +151,15 @@ t.test('a number is heard to its length, and not made longer than what was said 
   t.match(missing, { reading: { verdict: 'outside' }, unfinished: 'three four eighty seven' }, '"eighty seven" is two digits, not 80 and 7')
 })
 
+t.test('a number that fits nearly as well without its last digit is read back, not acted on', async (t) => {
+  const zip: Expectation = { kind: 'digits', counts: [5] }
+  const { routes } = new TokenAutomaton(sentenceGrammar(zip), encode)
+  const said = (text: string, score: number): SpokenSentence => ({ pieces: text.split(' ').map((word) => ({ text: ` ${word}`, regret: 0 })), endRegret: 0, logProbability: score, score })
+  const verdict = (shorter: number): string => readSentences(routes, [said('three four one oh two', -2), said('three four one oh', shorter)], settingsFor(zip).limits).reading.verdict
+  t.equal(verdict(-4), 'read-back')
+  t.equal(verdict(-6), 'act')
+})
+
 t.test("the company's terms win where the sound leaves it open, and give way where it does not", async (t) => {
   const trie = new PhraseTrie(['polar bay'], encode)
   const heard = async (text: string, sureness: number, weight: number): Promise<string> => {
