@@ -85,18 +85,22 @@ export class ModelStream {
         case 'text': {
           this.#metered?.said(piece.text)
           seen = `${seen}${piece.text}`.slice(-KEPT_CHARS)
-          if (seen.includes(canary) || plainText(seen).includes(plainText(canary))) {
-            this.#turn.trace('model', { stopped: 'it repeated its instructions' })
-            this.#dropped += 1
-            return
-          }
-          for (const sentence of cutter.push(piece.text)) yield* this.#allowed(sentence)
+          const cut = cutter.push(piece.text)
+          // Nothing is said before it was looked for in every disguise; between two sentences a plain look is enough.
+          if (seen.includes(canary) || (cut.length > 0 && plainText(seen).includes(plainText(canary)))) return this.#recited()
+          for (const sentence of cut) yield* this.#allowed(sentence)
           break
         }
       }
     }
+    if (plainText(seen).includes(plainText(canary))) return this.#recited()
     for (const sentence of cutter.end()) yield* this.#allowed(sentence)
     this.#isWhole = true
+  }
+
+  #recited(): void {
+    this.#turn.trace('model', { stopped: 'it repeated its instructions' })
+    this.#dropped += 1
   }
 
   *#allowed(sentence: string): Generator<string, void, undefined> {

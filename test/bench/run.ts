@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: starts the server as a newcomer would, phones it with the recorded callers, then with vendors' stand-ins behind it, with
  * hundreds of callers at once and for ten minutes of short calls, and prints the README's tables. Options: `--quick` (a third of the calls,
- * no ten minutes; about five minutes in all), `--only road|vendors|density|soak`, `--write README.md` (puts the tables between the figures'
+ * no ten minutes; about five minutes in all), `--only road|vendors|density|stores|soak`, `--write README.md` (puts the tables between the figures'
  * markers), `--speech FOLDER` (adds the end-of-turn and barge-in figures on recorded speech in the format of a manifest.tsv).
  */
 import { execFileSync, spawn } from 'node:child_process'
@@ -50,6 +50,7 @@ const BENCHES: readonly Readonly<{ name: string; quick: readonly (readonly strin
     quick: [['density.ts', '--calls', '100', '--seconds', '12'], ['density.ts', '--calls', '250', '--vad', 'level', '--seconds', '12']],
     full: [['density.ts', '--calls', '100', '--seconds', '30'], ['density.ts', '--calls', '250', '--vad', 'level', '--seconds', '30']],
   },
+  { name: 'stores', quick: [], full: [['store-faults.ts', '6']] },
   // Memory that grows by little is told from memory that does not by time alone.
   { name: 'soak', quick: [], full: [['soak.ts', '--minutes', '10']] },
 ]
@@ -60,7 +61,12 @@ async function main(): Promise<void> {
   const tables: string[] = []
   if (wants('road')) tables.push(tableOf("What the caller gets, by the harness's ears", await road(), command))
   const rows: Row[] = []
-  for (const bench of BENCHES) if (wants(bench.name)) for (const args of options.quick ? bench.quick : bench.full) rows.push(...(await rowsOf(args)))
+  for (const bench of BENCHES) {
+    if (!wants(bench.name)) continue
+    if (bench.name === 'stores' && !options.quick && (process.env['TEST_REDIS_URL'] === undefined || process.env['TEST_MONGODB_URL'] === undefined)) {
+      rows.push({ what: 'Redis and MongoDB gone', figure: 'not run: `source .ci/services` starts them', bar: '' })
+    } else for (const args of options.quick ? bench.quick : bench.full) rows.push(...(await rowsOf(args)))
+  }
   if (rows.length > 0) tables.push(tableOf("With vendors' stand-ins (end of speech 300 ms, final words 50, first token 250 and 15 each, first audio 120), and many callers", rows, command))
   const text = tables.join('\n\n')
   process.stdout.write(`${text}\n`)

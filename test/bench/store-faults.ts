@@ -1,6 +1,7 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { loadConfig } from '../../src/config.ts'
 import { SystemClock } from '../../src/core/clock.ts'
 import { loadScript } from '../../src/load/call-script.ts'
@@ -12,16 +13,21 @@ import { MongoCallRepository } from '../../src/storage/mongo-call-repository.ts'
 import { MongoDatabase } from '../../src/storage/mongo-database.ts'
 import { migrateMongo } from '../../src/storage/mongo-schema.ts'
 import { FaultyLink, type LinkState } from '../support/faulty-link.ts'
+import type { Row } from './support/figures.ts'
 
 /**
- * The same call with Redis and MongoDB there, gone, and hanging: `node test/bench/store-faults.ts [CALLS] [STATES]`, with TEST_REDIS_URL and
+ * The same call with Redis and MongoDB there, gone, and hanging: `node test/bench/store-faults.ts [CALLS] [STATES] [--json FILE]`, with TEST_REDIS_URL and
  * TEST_MONGODB_URL as .ci/services sets them. Prints the gap from the caller's last sound to the agent's first, and how many records came through.
  */
 const RECORDINGS = join(import.meta.dirname, '../../media/calls')
 const COMPANY = 'polar-bay-air'
 const clock = new SystemClock()
 const never = new AbortController().signal
-const callCount = Number(process.argv[2] ?? 6)
+const { values: options, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
+const callCount = Number(positionals[0] ?? 6)
+const rows: Row[] = []
+let upMs: number | null = null
+const WORDS: Readonly<Record<LinkState, string>> = { up: 'there', down: 'gone in mid-call and before calls', hang: 'hanging in mid-call and before calls' }
 const addressOf = (url: string): { host: string; port: number } => ({ host: new URL(url).hostname, port: Number(new URL(url).port) })
 const [redisUrl, mongoUrl] = [process.env['TEST_REDIS_URL'], process.env['TEST_MONGODB_URL']]
 if (redisUrl === undefined || mongoUrl === undefined) throw new Error('TEST_REDIS_URL and TEST_MONGODB_URL name the servers')
@@ -45,7 +51,7 @@ const median = (values: readonly number[]): number => [...values].sort((a, b) =>
 
 // The first call pays for what is compiled and loaded once.
 await placeCall({ clock, transport: new SocketTransport(clock, null), target, script }, never)
-const states = (process.argv[3] ?? 'up,down,hang').split(',') as LinkState[]
+const states = (positionals[1] ?? 'up,down,hang').split(',') as LinkState[]
 for (const state of states) {
   const sids: string[] = []
   for (let n = 0; n < callCount; n += 1) {
@@ -69,8 +75,15 @@ for (const state of states) {
   const turns = (await Promise.all(sids.map((sid) => stored.turns(COMPANY, sid)))).map((all) => all.filter((turn) => turn.input === 'speech'))
   const ended = await endedOf()
   const gaps = turns.flatMap((all) => all.map((turn) => turn.gapMs ?? Number.NaN))
+  if (state === 'up') upMs = median(gaps)
+  rows.push({
+    what: `Redis and MongoDB ${WORDS[state]}: gap p50 / calls and records lost`,
+    figure: `${median(gaps).toFixed(0)} ms (n=${gaps.length}) / ${sids.length - ended} of ${sids.length}`,
+    bar: state === 'up' || upMs === null ? '' : `${(upMs * 1.1).toFixed(0)} ms / 0`,
+  })
   console.log(`stores ${state.padEnd(4)}  gap p50 ${median(gaps).toFixed(0)} ms, worst ${Math.max(...gaps).toFixed(0)} ms  (n = ${gaps.length} turns)  calls recorded ${ended} of ${sids.length}`)
 }
+if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(rows))
 await platform.stop()
 await database.run((db) => db.dropDatabase())
 await database.close()
