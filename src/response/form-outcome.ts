@@ -173,6 +173,8 @@ function requestOf(turn: Turn, context: FormContext, state: FormState): Appointm
   )
   return {
     opening: openingOf(state.chosen),
+    // A time was chosen, and nobody to come at it.
+    anyResource: true,
     customer: {
       name: ofType('name') || 'Name not given',
       phoneNumberE164,

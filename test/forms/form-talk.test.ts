@@ -266,6 +266,14 @@ t.test('times that are gone are never promised', async (t) => {
   t.match(call.desk.booked, [{ startsAt: '2026-03-03T15:00:00.000Z' }])
 })
 
+t.test('a time that one crew has just lost is booked with another, and nobody hears of it', async (t) => {
+  const call = talker('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Tuesday at nine.', 'Jane Smith.', 'Yes.', '12 Palm Street.', 'Estero.')
+  call.desk.lostByFirstCrew.add('2026-03-03T13:00:00.000Z')
+  t.match((await call.say('Yes.')).said, /You're booked/)
+  t.match(call.desk.booked, [{ startsAt: '2026-03-03T13:00:00.000Z', resourceId: 'crew-2' }])
+})
+
 t.test('a doubtful word is asked about alone', async (t) => {
   const call = talker('juniper-coffee')
   const reading: Reading = {

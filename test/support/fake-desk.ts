@@ -16,6 +16,8 @@ export class FakeDesk implements BookingDesk {
   away = false
   /** UTC starts that somebody else has. */
   readonly gone = new Set<string>()
+  /** UTC starts that the first crew has just lost; a second one is free then. */
+  readonly lostByFirstCrew = new Set<string>()
   readonly #company: Company
 
   constructor(company: Company) {
@@ -49,7 +51,10 @@ export class FakeDesk implements BookingDesk {
   async book(companyId: string, request: AppointmentRequest, idempotencyKey: string): Promise<Appointment> {
     const same = this.booked.find((one) => one.idempotencyKey === idempotencyKey)
     if (same !== undefined) return same
-    const { startsAt, endsAt, window, resourceId, serviceId } = request.opening
+    const { startsAt, endsAt, window, serviceId } = request.opening
+    const isLost = this.lostByFirstCrew.has(startsAt)
+    const resourceId = isLost && request.anyResource === true ? 'crew-2' : request.opening.resourceId
+    if (isLost && request.anyResource !== true) throw new ClientsViaError('CONFLICT', 'the time is taken')
     if (this.gone.has(startsAt) || this.booked.some((one) => one.startsAt === startsAt && one.status !== 'cancelled')) throw new ClientsViaError('CONFLICT', 'the time is taken')
     const appointment: Appointment = {
       id: `a${this.booked.length + 1}`, companyId, resourceId, serviceId, startsAt, endsAt, bufferMinutes: 0, window, status: 'confirmed', customer: request.customer, reason: request.reason,
