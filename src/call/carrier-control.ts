@@ -11,7 +11,4 @@ export interface CarrierControl {
   hangUp(companyId: string, callSid: string, signal: AbortSignal): Promise<ControlResult>
   /** Ends the stream and does what was decided. */
   redirect(companyId: string, callSid: string, next: CallContinuation, signal: AbortSignal): Promise<ControlResult>
-  /** The carrier's own recording. Started twice it is one. */
-  startRecording(companyId: string, callSid: string, signal: AbortSignal): Promise<ControlResult>
-  setRecording(companyId: string, callSid: string, status: 'paused' | 'in-progress' | 'stopped', signal: AbortSignal): Promise<ControlResult>
 }

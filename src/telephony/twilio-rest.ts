@@ -75,23 +75,6 @@ export class TwilioRest {
     return this.#control(signal, () => this.#api.calls(callSid).update({ twiml }))
   }
 
-  /** Null when the call is over. */
-  async startRecording(callSid: string, recordingStatusCallback: string, signal: AbortSignal): Promise<string | null> {
-    let recordingSid: string | null = null
-    await this.#control(signal, async () => {
-      const made = await this.#api.calls(callSid).recordings.create({ recordingStatusCallback, recordingStatusCallbackMethod: 'POST', recordingChannels: 'dual' })
-      recordingSid = made.sid
-    })
-    return recordingSid
-  }
-
-  /** Without its id: the one that is going on. 'skip' leaves no silence where the pause was, so that card digits leave no trace of their length. */
-  setRecording(callSid: string, recordingSid: string | null, status: 'paused' | 'in-progress' | 'stopped', signal: AbortSignal): Promise<'done' | 'already-over'> {
-    return this.#control(signal, () =>
-      this.#api.calls(callSid).recordings(recordingSid ?? 'Twilio.CURRENT').update({ status, ...(status === 'paused' ? { pauseBehavior: 'skip' } : {}) }),
-    )
-  }
-
   /** Asked again for 429 alone. Throws ENGINE_UNAVAILABLE, ENGINE_FAILED or DEADLINE_PASSED. */
   async #control(signal: AbortSignal, request: () => Promise<unknown>): Promise<'done' | 'already-over'> {
     return withDeadline(this.#clock, CONTROL_DEADLINE_MS, signal, async (inTime) => {

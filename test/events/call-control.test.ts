@@ -41,18 +41,6 @@ t.test('no call is sent to a number that may not be dialled', async (t) => {
   t.equal(twilio.vendor.requests.length, 0)
 })
 
-t.test('the carrier\'s recording is started once, paused while a card is read, and stopped', async (t) => {
-  const { twilio, control } = await open(t)
-  twilio.begin(CALL)
-  t.equal(await control.startRecording('a', CALL, signal), 'done')
-  t.equal(await control.startRecording('a', CALL, signal), 'done')
-  t.equal(twilio.calls.get(CALL)?.recordings.length, 1)
-  for (const status of ['paused', 'in-progress', 'stopped'] as const) {
-    t.equal(await control.setRecording('a', CALL, status, signal), 'done')
-    t.equal(twilio.calls.get(CALL)?.recordings[0]?.status, status)
-  }
-})
-
 type Told = { callSid: string; kind: string }
 function carried(next: CallContinuation | null, result: () => Promise<'done'> = async () => 'done') {
   const clock = new VirtualClock()

@@ -89,20 +89,11 @@ t.test('a call that is over is hung up: there is nothing left to do', async (t) 
   t.equal(await rest.redirect(CALL, '<Response/>', signal), 'already-over')
 })
 
-t.test('a live call is sent elsewhere, and recorded, paused and stopped', async (t) => {
+t.test('a live call is sent elsewhere', async (t) => {
   const { twilio, rest } = await open(t)
   twilio.begin(CALL)
   t.equal(await rest.redirect(CALL, '<Response><Hangup/></Response>', signal), 'done')
   t.equal(twilio.calls.get(CALL)?.twiml, '<Response><Hangup/></Response>')
-  const sid = await rest.startRecording(CALL, 'https://voice.example.com/r', signal)
-  t.match(sid, /^RE/)
-  t.equal(await rest.setRecording(CALL, null, 'paused', signal), 'done')
-  t.match(twilio.calls.get(CALL)?.recordings, [{ status: 'paused', pauseBehavior: 'skip' }])
-  t.equal(await rest.setRecording(CALL, sid, 'in-progress', signal), 'done')
-  t.equal(await rest.setRecording(CALL, sid, 'stopped', signal), 'done')
-  t.equal(await rest.setRecording(CALL, null, 'paused', signal), 'already-over', 'nothing is being recorded')
-  await rest.hangUp(CALL, signal)
-  t.equal(await rest.startRecording(CALL, 'https://voice.example.com/r', signal), null)
 })
 
 t.test('a call control is asked again for 429 alone, three times in all', async (t) => {

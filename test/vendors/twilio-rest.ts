@@ -2,12 +2,11 @@ import type { ServerResponse } from 'node:http'
 import { ACCOUNT } from './twilio-account.ts'
 import { VendorServer, clock, faultyPieces, noise, type Fault, type VendorRequest } from './faults.ts'
 
-/** Twilio's public REST protocol as far as it is used here: messages, calls, recordings, under basic authentication. */
+/** Twilio's public REST protocol as far as it is used here: messages and calls, under basic authentication. */
 export { ACCOUNT }
 
 export type SentMessage = Readonly<{ sid: string; to: string; from: string; body: string; statusCallback: string | null }>
-type Recording = { sid: string; status: string; pauseBehavior: string | null }
-type Call = { status: string; twiml: string | null; recordings: Recording[] }
+type Call = { status: string; twiml: string | null }
 
 export class TwilioStandIn {
   readonly vendor: VendorServer
@@ -51,7 +50,7 @@ export class TwilioStandIn {
   }
 
   begin(callSid: string): void {
-    this.calls.set(callSid, { status: 'in-progress', twiml: null, recordings: [] })
+    this.calls.set(callSid, { status: 'in-progress', twiml: null })
   }
 
   /** The next `times` requests get 429 with Retry-After. */
@@ -104,14 +103,13 @@ async function answer(state: State, request: VendorRequest, response: ServerResp
   }
   const expected = `Basic ${Buffer.from(`${ACCOUNT.accountSid}:${ACCOUNT.authToken}`).toString('base64')}`
   if (request.headers.authorization !== expected) return problem(401, 20003, 'Authenticate')
-  const path = new RegExp(`^/2010-04-01/Accounts/${ACCOUNT.accountSid}/(Messages|Calls)(?:/(CA\\w+)(?:/(Recordings)(?:/([\\w.]+))?)?)?\\.json$`).exec(request.path)
+  const path = new RegExp(`^/2010-04-01/Accounts/${ACCOUNT.accountSid}/(Messages|Calls)(?:/(CA\\w+))?\\.json$`).exec(request.path)
   if (path === null || request.method !== 'POST') return problem(404, 20404, 'The requested resource was not found')
-  const [, collection, callSid = '', recordings, recordingSid] = path
+  const [, collection, callSid = ''] = path
   const form = new URLSearchParams(request.body.toString('utf8'))
   if (collection === 'Messages') return takeMessage()
   const call = state.calls.get(callSid)
   if (call === undefined) return problem(404, 20404, `The requested resource /Calls/${callSid}.json was not found`)
-  if (recordings !== undefined) return takeRecording(call)
   if (call.status !== 'in-progress') return problem(400, 21220, 'Call is not in-progress. Cannot redirect.')
   const twiml = form.get('Twiml')
   if (twiml !== null) call.twiml = twiml
@@ -126,19 +124,5 @@ async function answer(state: State, request: VendorRequest, response: ServerResp
     const sid = `SM${String(state.messages.length + 1).padStart(32, '0')}`
     state.messages.push({ sid, to, from, body, statusCallback: form.get('StatusCallback') })
     return reply(201, { sid, status: 'queued', to, from, body, num_segments: '1' })
-  }
-
-  function takeRecording(of: Call): void {
-    if (recordingSid === undefined) {
-      if (of.status !== 'in-progress') return problem(400, 21220, 'Requested resource is not eligible for recording')
-      const sid = `RE${String(of.recordings.length + 1).padStart(32, '0')}`
-      of.recordings.push({ sid, status: 'in-progress', pauseBehavior: null })
-      return reply(201, { sid, call_sid: callSid, status: 'in-progress' })
-    }
-    const current = recordingSid === 'Twilio.CURRENT' ? of.recordings.findLast((one) => one.status !== 'stopped') : of.recordings.find((one) => one.sid === recordingSid)
-    if (current === undefined) return problem(404, 20404, 'The requested resource was not found')
-    current.status = form.get('Status') ?? current.status
-    current.pauseBehavior = form.get('PauseBehavior') ?? current.pauseBehavior
-    return reply(200, { sid: current.sid, status: current.status })
   }
 }
