@@ -5,7 +5,8 @@ import { ClientsViaError } from '../core/errors.ts'
 import { Scope, ScopeEnded } from '../core/scope.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
 import { foreignFormat, longestPlausibleBytes, SNIFF_BYTES } from './audio-sniffing.ts'
-import { quietestCut, unsaid, VoicePace } from './broken-sentence.ts'
+import { seamOf, VoicePace } from './broken-sentence.ts'
+import { HeldSpeech } from './held-speech.ts'
 import type { PrioritySynthesizer, SpeakOptions } from './speaking.ts'
 import type { Voice } from './synthesizer.ts'
 
@@ -15,10 +16,10 @@ const LAST_ENGINE_WITHIN_MS = 4000
 const LEAST_PATIENCE_MS = 250
 /** What the next engine needs before its own first audio. */
 const NEXT_ENGINE_MS = 150
-/** How long a sentence may run dry. The carrier holds about 200 ms, so less than this is not heard. */
-const DRY_MS = 200
-/** Once a sentence has begun, this much of it is kept back, so that a sentence that breaks off ends between two sounds. */
-const KEPT_BACK_BYTES = 2000
+/** Nothing new for this long while a sentence is under way, and the caller about to have heard what there is: the engine is given up. */
+const LONGEST_GAP_MS = 300
+/** Left to play when it is: what the next engine needs to speak in time. */
+const LEFT_TO_PLAY_MS = 300
 /** A voice and an engine each; a few hundred companies' at most. */
 const MOST_PACES = 500
 
@@ -34,7 +35,8 @@ export type FailoverEvent = Readonly<{ engine: string; error: unknown; audioByte
 /** `firstAudioMs`: from the request; `characters`: as vendors bill them. */
 export type SpokenEvent = Readonly<{ engine: string; firstAudioMs: number; characters: number }>
 
-type Seat = Readonly<{ engine: VoiceEngine; breaker: Breaker; isLast: boolean }>
+/** `behind`: how many there are after it. */
+type Seat = Readonly<{ engine: VoiceEngine; breaker: Breaker; isLast: boolean; behind: number }>
 /** What an engine made of a text: all of it, or the words it still owes. */
 type Outcome = Readonly<{ kind: 'whole' }> | Readonly<{ kind: 'broke'; owed: string; error: unknown; audioBytes: number }>
 
@@ -71,6 +73,7 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
       engine,
       breaker: engine.breaker ?? new Breaker(engine.synthesizer.name, options.clock),
       isLast: position === options.engines.length - 1,
+      behind: options.engines.length - 1 - position,
     }))
     this.#clock = options.clock
     this.#firstAudioWithinMs = options.firstAudioWithinMs
@@ -106,38 +109,31 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
     const own = engine.voiceFor?.(voice) ?? voice
     const pace = this.#paceOf(`${name} ${own.id} ${own.speed}`)
     const startedAt = this.#clock.now()
+    const held = new HeldSpeech(this.#clock)
     let firstAudioMs = 0
-    let saidBytes = 0
-    let kept: Uint8Array = new Uint8Array(0)
     let settled = false
     try {
-      for await (const chunk of this.#checked(seat, text as SpeakableText, own, startedAt, signal, options)) {
-        if (saidBytes === 0) firstAudioMs = this.#clock.now() - startedAt
-        const held = joined(kept, chunk)
-        // What the caller waits for is never kept back.
-        const ready = saidBytes === 0 ? held.length : Math.max(0, held.length - KEPT_BACK_BYTES)
-        kept = held.subarray(ready)
-        if (ready === 0) continue
-        saidBytes += ready
-        if (saidBytes > longestPlausibleBytes(text)) throw new ClientsViaError('ENGINE_FAILED', `${name} speaks without end`)
-        yield held.subarray(0, ready)
+      const chunks = this.#checked(seat, text as SpeakableText, own, startedAt, signal, options)
+      for await (const ready of held.paced(chunks, signal)) {
+        if (firstAudioMs === 0) firstAudioMs = this.#clock.now() - startedAt
+        yield ready
       }
-      if (kept.length > 0) yield kept
       settled = true
       breaker.succeeded()
-      pace.learn(text, (saidBytes + kept.length) / 8)
+      pace.learn(text, held.receivedBytes / 8)
       this.#onSpoken({ engine: name, firstAudioMs, characters: text.length })
       return { kind: 'whole' }
     } catch (error) {
       signal.throwIfAborted()
       settled = true
       breaker.failed()
-      this.#onFailure({ engine: name, error, audioBytes: saidBytes })
-      if (saidBytes === 0) return { kind: 'broke', owed: text, error, audioBytes: 0 }
+      const audioBytes = held.releasedBytes
+      this.#onFailure({ engine: name, error, audioBytes })
+      if (audioBytes === 0) return { kind: 'broke', owed: text, error, audioBytes }
       this.#onSpoken({ engine: name, firstAudioMs, characters: text.length })
-      const last = kept.subarray(0, quietestCut(kept))
-      if (last.length > 0) yield last
-      return { kind: 'broke', owed: unsaid(text, saidBytes + last.length, pace.msPerWeight), error, audioBytes: saidBytes }
+      const { cutBytes, owed } = seamOf(text, held.received, audioBytes, pace.msPerWeight)
+      if (cutBytes > audioBytes) yield held.received.subarray(audioBytes, cutBytes)
+      return { kind: 'broke', owed, error, audioBytes: Math.max(audioBytes, cutBytes) }
     } finally {
       if (!settled) breaker.abandoned()
     }
@@ -158,11 +154,15 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
     signal.addEventListener('abort', onAbort, { once: true })
     const chunks = engine.synthesizer.synthesize(text, voice, scope.signal, options)[Symbol.asyncIterator]()
     let head: Uint8Array | null = new Uint8Array(0)
-    let dryAt = startedAt + (isLast ? Math.max(LAST_ENGINE_WITHIN_MS, this.#firstAudioWithinMs) : this.#patienceMs(startedAt, options))
+    let receivedBytes = 0
+    let playedOutAt = 0
+    let dryAt = startedAt + (isLast ? Math.max(LAST_ENGINE_WITHIN_MS, this.#firstAudioWithinMs) : this.#patienceMs(seat, startedAt, options))
     try {
       for (;;) {
         const next = await withDeadline(this.#clock, Math.max(0, dryAt - this.#clock.now()), scope.signal, () => chunks.next())
         if (next.done === true) break
+        receivedBytes += next.value.length
+        if (receivedBytes > longestPlausibleBytes(text)) throw new ClientsViaError('ENGINE_FAILED', `${engine.synthesizer.name} speaks without end`)
         const piece: Uint8Array = head === null ? next.value : joined(head, next.value)
         if (head !== null && piece.length < SNIFF_BYTES) {
           head = piece
@@ -171,9 +171,10 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
         if (head !== null) {
           refuseForeign(piece, engine.synthesizer.name)
           head = null
-          dryAt = this.#clock.now() + (isLast ? LAST_ENGINE_WITHIN_MS : DRY_MS)
+          playedOutAt = this.#clock.now()
         }
-        dryAt += piece.length / 8
+        playedOutAt += piece.length / 8
+        dryAt = isLast ? playedOutAt + LAST_ENGINE_WITHIN_MS : Math.max(this.#clock.now() + LONGEST_GAP_MS, playedOutAt - LEFT_TO_PLAY_MS)
         yield piece
       }
       if (head === null) return
@@ -188,10 +189,10 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
     }
   }
 
-  /** What the turn has left, less what the engine after this one needs; nobody waits for a phrase that is made in advance. */
-  #patienceMs(startedAt: Instant, options: SpeakOptions): number {
+  /** What the turn has left, less what the engines after this one need; nobody waits for a phrase that is made in advance. */
+  #patienceMs({ behind }: Seat, startedAt: Instant, options: SpeakOptions): number {
     if (options.dueBy === undefined || options.priority === 'warm') return this.#firstAudioWithinMs
-    const leftMs = options.dueBy - startedAt - NEXT_ENGINE_MS
+    const leftMs = options.dueBy - startedAt - NEXT_ENGINE_MS * behind
     return Math.min(this.#firstAudioWithinMs, Math.max(LEAST_PATIENCE_MS, leftMs))
   }
 

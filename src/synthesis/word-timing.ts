@@ -62,7 +62,8 @@ function spokenWeight(word: string): number {
   return vowels * VOWEL_WEIGHT + consonants * CONSONANT_WEIGHT
 }
 
-function pauseWeight(word: string): number {
+/** What the pause after a word weighs; 0 where there is none. */
+export function pauseWeight(word: string): number {
   if (/[.!?]["')]*$/.test(word)) return STOP_WEIGHT
   return /[,;:]["')]*$/.test(word) ? COMMA_WEIGHT : 0
 }
