@@ -312,6 +312,11 @@ const SCHEMA = z.object({
     example: 'embedded',
     default: null,
   }),
+  TTS_SECOND_ENGINE: engineOf('deepgram', 'openai').register(about, {
+    says: 'Who speaks where that one fails in a call: deepgram or openai. Without it, and behind it: the voice that comes along.',
+    example: 'openai',
+    default: null,
+  }),
   LLM_ENGINE: engineOf('none', 'openai').register(about, {
     says: 'The language model behind the rules and the knowledge: none or openai. Without it: OpenAI where its key or address is set.',
     example: 'none',

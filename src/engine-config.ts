@@ -6,6 +6,8 @@ import { readPrices } from './response/model-prices.ts'
 export type EngineConfig = Readonly<{
   stt: 'embedded' | 'deepgram'
   tts: 'embedded' | 'deepgram' | 'openai'
+  /** Speaks where the chosen vendor fails, before the one that comes along does; null: that one does at once. */
+  ttsSecond: 'deepgram' | 'openai' | null
   llm: 'none' | 'openai'
   embeddings: 'embedded' | 'openai'
   vectors: 'embedded' | 'pinecone'
@@ -41,6 +43,7 @@ export type PineconeConfig = Readonly<{ apiKey: Secret | null; indexHost: string
 export type EngineValues = Readonly<{
   STT_ENGINE?: EngineConfig['stt'] | undefined
   TTS_ENGINE?: EngineConfig['tts'] | undefined
+  TTS_SECOND_ENGINE?: 'deepgram' | 'openai' | undefined
   LLM_ENGINE?: EngineConfig['llm'] | undefined
   EMBEDDINGS_ENGINE?: EngineConfig['embeddings'] | undefined
   VECTORS?: EngineConfig['vectors'] | undefined
@@ -70,6 +73,7 @@ export function enginesOf(values: EngineValues): EngineConfig {
   return {
     stt: values.STT_ENGINE ?? (deepgram ? 'deepgram' : 'embedded'),
     tts: values.TTS_ENGINE ?? tts,
+    ttsSecond: values.TTS_SECOND_ENGINE ?? null,
     llm: values.LLM_ENGINE ?? (openai ? 'openai' : 'none'),
     embeddings: values.EMBEDDINGS_ENGINE ?? (openai && openAiEmbeds ? 'openai' : 'embedded'),
     vectors: values.VECTORS ?? (pinecone ? 'pinecone' : 'embedded'),
@@ -113,7 +117,8 @@ export function engineContradictions(values: EngineValues): string[] {
   }
   if (values.STT_ENGINE === 'deepgram') need(deepgram, 'STT_ENGINE', 'deepgram', 'DEEPGRAM_API_KEY nor DEEPGRAM_BASE_URL')
   if (values.TTS_ENGINE === 'deepgram') need(deepgram, 'TTS_ENGINE', 'deepgram', 'DEEPGRAM_API_KEY nor DEEPGRAM_BASE_URL')
-  for (const name of ['TTS_ENGINE', 'LLM_ENGINE', 'EMBEDDINGS_ENGINE'] as const) {
+  if (values.TTS_SECOND_ENGINE === 'deepgram') need(deepgram, 'TTS_SECOND_ENGINE', 'deepgram', 'DEEPGRAM_API_KEY nor DEEPGRAM_BASE_URL')
+  for (const name of ['TTS_ENGINE', 'TTS_SECOND_ENGINE', 'LLM_ENGINE', 'EMBEDDINGS_ENGINE'] as const) {
     if (values[name] === 'openai') need(openai, name, 'openai', 'OPENAI_API_KEY nor OPENAI_BASE_URL')
   }
   if (values.VECTORS === 'pinecone' || values.PINECONE_API_KEY !== undefined) {

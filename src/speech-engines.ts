@@ -76,11 +76,11 @@ export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
   const voices = new LRUCache<string, FailoverSynthesizer>({ max: MOST_ACCOUNTS })
 
   const own: VoiceEngine = { synthesizer, voiceFor: (voice) => voiceAt('embedded', voice) }
-  const voiceBehind = (preferred: VoiceEngine | null, named: string): FailoverSynthesizer => {
+  const voiceBehind = (preferred: readonly VoiceEngine[], named: string): FailoverSynthesizer => {
     const known = voices.get(named)
     if (known !== undefined) return known
     const made = new FailoverSynthesizer({
-      engines: preferred === null ? [own] : [preferred, own],
+      engines: [...preferred, own],
       clock,
       firstAudioWithinMs: config.budget.stagesMs.synthesis ?? config.budget.stallAfterMs,
       onFailure: ({ engine, error, audioBytes }) => {
@@ -135,8 +135,8 @@ export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
     openAis.set(account.label, made)
     return made
   }
-  const speakingBy = (engine: VoiceEngineName, account: Account): VoiceEngine | null => {
-    if (engine === 'embedded') return null
+  const speakingBy = (engine: VoiceEngineName, account: Account | null): VoiceEngine | null => {
+    if (engine === 'embedded' || account === null) return null
     const vendor = engine === 'deepgram' ? auraOf(account) : openAiOf(account)
     return { synthesizer: vendor, voiceFor: (voice) => voiceAt(engine, voice), breaker: breakers.of(`${engine} tts ${account.label}`) }
   }
@@ -171,17 +171,18 @@ export function createSpeechEngines(deps: SpeechEngineDeps): SpeechEngines {
     if ((wanted.stt === 'deepgram' && deepgram === null) || isMute) {
       logger.warn({ companyId: company.id, ...wanted }, 'a company has chosen an engine that has no key: the embedded one speaks and listens')
     }
-    const preferred = account === null ? null : speakingBy(wanted.tts, account)
+    const second = account === null || engines.ttsSecond === null || engines.ttsSecond === wanted.tts ? null : speakers[engines.ttsSecond]
+    const preferred = [speakingBy(wanted.tts, account), second === null || engines.ttsSecond === null ? null : speakingBy(engines.ttsSecond, second)].filter((engine) => engine !== null)
     return {
       listening: wanted.stt === 'deepgram' && deepgram !== null ? listeningBy(deepgram) : transcriber,
-      speaking: voiceBehind(preferred, preferred === null ? 'embedded' : `${wanted.tts} ${account?.label ?? ''}`),
+      speaking: voiceBehind(preferred, preferred.length === 0 ? 'embedded' : `${wanted.tts} ${account?.label ?? ''} ${second?.label ?? ''}`),
       prepare: ({ agent: { voice } }) => {
         if (wanted.tts === 'deepgram' && account !== null) auraOf(account).prepare(voiceAt('deepgram', { id: voice.id, speed: voice.speed }))
       },
     }
   }
 
-  const embeddedOnly = voiceBehind(null, 'embedded')
+  const embeddedOnly = voiceBehind([], 'embedded')
   return {
     transcriber: {
       name: 'as each company chose',
