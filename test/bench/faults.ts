@@ -1,11 +1,12 @@
 /**
  * `npm run bench:faults`: phones a server whose vendors fall ill before, during and after a turn, and writes down what the caller heard.
  * Options: `--only TEXT` (subjects whose short name, below, has it), `--write` (their sections of deploy/docs/faults.md), `--lanes N` (calls at once, each on a server
- * and with a vendor of its own), `--faults A,B` and `--phases A,B` (a part of the matrix, never written). Ends with status 1 when a caller heard more than
+ * and with a vendor of its own), `--faults A,B` and `--phases A,B` (a part of the matrix, never written), `--keep FOLDER` (cells that are there already are not
+ * measured again). Ends with status 1 when a caller heard more than
  * 1.2 s of silence, or no answer.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,7 +14,7 @@ import { answering, searching } from './support/answer-faults.ts'
 import type { Fault } from '../vendors/faults.ts'
 import { FaultWorld, PHASES, type FaultCell, type FaultSubject, type Phase } from './support/fault-calls.ts'
 import { texting } from './support/carrier-faults.ts'
-import { listening, speaking, speakingByOpenAi } from './support/speech-faults.ts'
+import { listening, speaking, speakingByBoth, speakingByOpenAi } from './support/speech-faults.ts'
 import { keeping, sharing } from './support/store-subjects.ts'
 
 /** One line a dependency: what `--only` looks at, and how to start its stand-in. */
@@ -22,6 +23,7 @@ const SUBJECTS: Readonly<Record<string, () => Promise<FaultSubject>>> = {
   'listening flux': () => listening('flux-general-en'),
   'speaking aura': speaking,
   'speaking openai': speakingByOpenAi,
+  'speaking both': speakingByBoth,
   'answering responses': () => answering('responses'),
   'answering chat': () => answering('chat'),
   'searching embeddings': () => searching('embeddings'),
@@ -41,11 +43,14 @@ const { values: options } = parseArgs({
   options: {
     only: { type: 'string', default: '' },
     write: { type: 'boolean', default: false },
-    lanes: { type: 'string', default: '4' },
+    lanes: { type: 'string', default: '3' },
     faults: { type: 'string', default: '' },
     phases: { type: 'string', default: '' },
+    keep: { type: 'string', default: '' },
   },
 })
+/** What every server makes at its first start, from the first one that did. */
+const WARM = join(options.keep === '' ? mkdtempSync(join(tmpdir(), 'clientsvia-faults-warm-')) : options.keep, 'warm')
 const wanted = (list: string, one: string): boolean => list === '' || list.split(',').includes(one)
 
 type Wanted = Readonly<{ fault: Fault | null; phase: Phase }>
@@ -55,28 +60,56 @@ async function cellsOf(start: () => Promise<FaultSubject>): Promise<readonly Fau
   const faults = first.faults.filter((fault) => wanted(options.faults, fault))
   const phases = PHASES.filter((phase) => wanted(options.phases, phase))
   const todo: Wanted[] = [{ fault: null, phase: 'before' }, ...faults.flatMap((fault) => phases.map((phase) => ({ fault, phase })))]
-  const cells = new Map<Wanted, FaultCell>()
-  const waiting = [...todo]
-  const lane = async (subject: FaultSubject): Promise<void> => {
-    const dataDir = mkdtempSync(join(tmpdir(), 'clientsvia-faults-'))
-    const world = await FaultWorld.start(subject, dataDir)
-    try {
+  const kept = new KeptCells(first.name)
+  const waiting = todo.filter((one) => kept.get(one) === null)
+  const worlds: FaultWorld[] = []
+  const folders: string[] = []
+  try {
+    // One server after the other: each reads its models and makes its first phrases, which is most of the work that there is.
+    for (let n = 0; n < Math.min(Number(options.lanes), waiting.length); n += 1) {
+      const folder = mkdtempSync(join(tmpdir(), 'clientsvia-faults-'))
+      folders.push(folder)
+      if (existsSync(WARM)) cpSync(WARM, join(folder, 'cache'), { recursive: true })
+      worlds.push(await FaultWorld.start(n === 0 ? first : await start(), folder))
+      if (!existsSync(WARM)) cpSync(join(folder, 'cache'), WARM, { recursive: true })
+    }
+    const lane = async (world: FaultWorld): Promise<void> => {
       // The first call finds everything cold: it is nobody's row.
       await world.call(null, 'before')
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         const { fault, phase } = next
         const cell = await settled(() => world.call(fault, phase))
-        cells.set(next, cell)
+        kept.put(next, cell)
         console.log(rowOf(cell))
       }
-    } finally {
-      await world.stop()
-      rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 })
     }
+    await Promise.all(worlds.map(lane))
+  } finally {
+    if (worlds.length === 0) await first.stop()
+    for (const world of worlds) await world.stop()
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   }
-  const others = Array.from({ length: Math.max(1, Math.min(Number(options.lanes), todo.length)) - 1 }, async () => lane(await start()))
-  await Promise.all([lane(first), ...others])
-  return todo.map((one) => cells.get(one) as FaultCell)
+  return todo.flatMap((one) => kept.get(one) ?? [])
+}
+
+/** Cells of earlier runs, by `--keep FOLDER`: a row takes minutes, and a run that is cut short goes on where it was. Without it nothing is kept. */
+class KeptCells {
+  readonly #file: string | null
+  readonly #cells: Record<string, FaultCell>
+
+  constructor(subject: string) {
+    this.#file = options.keep === '' ? null : join(options.keep, `${subject.replaceAll(/\W+/g, '-')}.json`)
+    this.#cells = this.#file !== null && existsSync(this.#file) ? (JSON.parse(readFileSync(this.#file, 'utf8')) as Record<string, FaultCell>) : {}
+  }
+
+  get({ fault, phase }: Wanted): FaultCell | null {
+    return this.#cells[`${fault} ${phase}`] ?? null
+  }
+
+  put({ fault, phase }: Wanted, cell: FaultCell): void {
+    this.#cells[`${fault} ${phase}`] = cell
+    if (this.#file !== null) writeFileSync(this.#file, JSON.stringify(this.#cells))
+  }
 }
 
 /** The first try on which neither the machine was in the way nor the bar was missed; else the best one. */
@@ -141,4 +174,5 @@ for (const [name, start] of Object.entries(SUBJECTS)) {
 }
 const bad = all.filter((cell) => !isGood(cell))
 console.log(`${all.length} calls, ${bad.length} missed`)
+if (options.keep === '') rmSync(join(WARM, '..'), { recursive: true, force: true })
 process.exitCode = bad.length === 0 ? 0 : 1

@@ -183,7 +183,7 @@ async function scriptOf({ questions, asksBoth }: FaultSubject, phase: Phase): Pr
 }
 
 /** Real sockets, watched: tells when the caller begins to ask and when the agent begins to answer. */
-class WatchedTransport implements CallerTransport {
+export class WatchedTransport implements CallerTransport {
   readonly #inner: CallerTransport
   readonly #waiting = new Map<'question' | 'answer', () => void>()
   #asked = false

@@ -55,6 +55,25 @@ function quickTones(text: string): Int16Array {
   return samples.slice(0, samples.length / TONE_SPEED)
 }
 
+/** Two vendors' voices in a row, both ill: only behind them is the one that comes along. */
+export async function speakingByBoth(): Promise<FaultSubject> {
+  const [first, second] = [await DeepgramStandIn.start({ delays: { pieceMs: PIECE_MS }, speaks: quickTones }), await OpenAiSpeechStandIn.start()]
+  second.delays.pieceMs = PIECE_MS
+  return {
+    name: 'speaking (Deepgram Aura, then OpenAI, both ill)',
+    faults: FAULTS,
+    environment: { STT_ENGINE: 'embedded', TTS_ENGINE: 'deepgram', TTS_SECOND_ENGINE: 'openai', LLM_ENGINE: 'none', DEEPGRAM_BASE_URL: first.url, OPENAI_BASE_URL: second.baseUrl },
+    during: 'agent-speaks',
+    fail: async (fault) => {
+      await Promise.all([first.server.fail(fault), second.server.fail(fault)])
+    },
+    fresh: (platform) => platform.phrases.forgetSpoken(),
+    stop: async () => {
+      await Promise.all([first.stop(), second.stop()])
+    },
+  }
+}
+
 /** Both by one vendor: when it falls, it falls for both. */
 export async function bothBySocket(): Promise<Readonly<{ subject: FaultSubject; vendor: DeepgramStandIn }>> {
   const vendor = await DeepgramStandIn.start({ hears: { kind: 'bursts', texts: QUESTIONS }, speaks: quickTones })
