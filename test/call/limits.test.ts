@@ -138,3 +138,33 @@ t.test('what is spent is what the usage page says, with the minutes of the calls
   await clock.advance(24 * 3_600_000)
   t.equal(await meter.spentToday('c', signal), 0)
 })
+
+t.test('X29: a server that has too much to do says so before it answers, or sends the caller where the company wants; calls that are going on are left alone', async (t) => {
+  let overload: string | null = null
+  const call = virtualCall({ answer: answers, says: () => 'What are your hours?', overload: () => overload })
+  t.equal((await call.service.route(CALL, signal)).kind, 'answer')
+  const { leg, over } = call.dial()
+  await call.clock.advance(spokenMs(GREETING) + 500)
+  for (const reason of ['loop-lag', 'memory']) {
+    overload = reason
+    t.match(await call.service.route({ ...CALL, callSid: `CA-${reason}` }, signal), { kind: 'refuse', message: /lines are busy/, forwardToE164: null }, reason)
+  }
+  leg.speak(0, 1000)
+  await call.clock.advance(10_000)
+  t.equal(call.turns().at(-1)?.delivered, ANSWER, 'who is on the line is answered')
+  overload = null
+  t.equal((await call.service.route({ ...CALL, callSid: 'CA-later' }, signal)).kind, 'answer')
+  leg.callerHangsUp()
+  await call.clock.runUntil(over)
+
+  const forwarding = virtualCall({ answer: answers, says: () => '', overload: () => 'memory', company: { forwardToE164: '+12395550111' } })
+  t.match(await forwarding.service.route(CALL, signal), { kind: 'refuse', forwardToE164: '+12395550111' })
+})
+
+t.test('a company has as many calls at once as it may, and the next caller is told', async (t) => {
+  const call = virtualCall({ answer: answers, says: () => '', company: { limits: limitsOf({ concurrentCalls: 2 }), forwardToE164: '+12395550111' } })
+  const kinds = []
+  for (const callSid of ['CA1', 'CA2', 'CA3']) kinds.push((await call.service.route({ ...CALL, callSid }, signal)).kind)
+  t.same(kinds, ['answer', 'answer', 'refuse'])
+  t.match(await call.service.route({ ...CALL, callSid: 'CA3' }, signal), { message: /lines are busy/, forwardToE164: '+12395550111' })
+})

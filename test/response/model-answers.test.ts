@@ -110,6 +110,23 @@ t.test('a quick model is asked beside the slow one, and one of them is let go', 
   t.equal(clock.pendingTimers, 0)
 })
 
+t.test('a model that dribbles words but no sentence has failed when its time is over, and the company answers by itself', async (t) => {
+  const clock = new VirtualClock()
+  const dribbling = new FakeModel(clock, () => Array.from({ length: 100 }, () => 'well '), { delayMs: 100, name: 'dribbling' })
+  const failed: unknown[] = []
+  const log: string[] = []
+  const breaker = { tryPass: () => true, succeeded: () => void log.push('well'), failed: () => void log.push('failed'), abandoned: () => void log.push('left') }
+  const { ask } = world(clock, { answer: dribbling, onFailure: (_name, error) => failed.push(error), breakerOf: () => breaker })
+  const reply = await ask(UNKNOWN_QUESTION)
+  t.not(reply.source, 'model')
+  t.not(reply.said, '', 'something is said')
+  t.match(failed, [{ code: 'DEADLINE_PASSED' }])
+  t.equal(log[0], 'failed', 'words that kept coming prove nothing')
+  t.notOk(log.includes('well'))
+  t.equal(dribbling.open, 0, 'and it is told to stop')
+  t.equal(clock.pendingTimers, 0)
+})
+
 t.test('a model that has failed is left alone for a moment, and the company answers by itself', async (t) => {
   const clock = new VirtualClock()
   const broken = new FakeModel(clock, () => {

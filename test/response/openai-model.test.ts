@@ -50,6 +50,7 @@ for (const { api, model } of models) {
     for (const fault of FAULTS) {
       await standIn.fail(fault)
       const startedAt = clock.now()
+      const requestsBefore = standIn.requests
       const error = await piecesOf(model, SHORT).then(() => null, (reason: unknown) => reason)
       const tookMs = clock.now() - startedAt
       if (fault === 'dribble') {
@@ -62,6 +63,7 @@ for (const { api, model } of models) {
         t.notMatch(error.message, /key-1/, 'no secret in an error')
       }
       t.ok(tookMs < 2000, `${fault}: ${Math.round(tookMs)} ms`)
+      t.ok(standIn.requests - requestsBefore <= 1, `${fault}: a turn has no time to ask twice`)
       await standIn.fail(null)
     }
   })

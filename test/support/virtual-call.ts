@@ -170,7 +170,7 @@ export const say = (text: string): ReplyPart => ({ kind: 'say', text: text as Sp
 export const GREETING = 'Thank you for calling Polar Bay Air.'
 
 /** A whole call with everything real but the engines, in virtual time. */
-export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string; recordings?: RecordingStore; spend?: CallServiceDeps['spend']; respond?: (clock: VirtualClock) => Responder; context?: CompanyContext; listen?: (clock: VirtualClock) => Transcriber; speak?: (clock: VirtualClock) => ToneVoice }) {
+export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: number) => string; thinkingMs?: number; company?: Partial<Company>; returningCaller?: string; recordings?: RecordingStore; spend?: CallServiceDeps['spend']; overload?: () => string | null; respond?: (clock: VirtualClock) => Responder; context?: CompanyContext; listen?: (clock: VirtualClock) => Transcriber; speak?: (clock: VirtualClock) => ToneVoice }) {
   const clock = new VirtualClock()
   const scope = new Scope()
   const calls = new MemoryCalls()
@@ -223,6 +223,7 @@ export function virtualCall(options: { answer: AnswerTable; says: (spokenMs: num
     findCompanyByNumber: async (number) => (context.company.phoneNumbers.includes(number) ? context.company : null),
     recordings: options.recordings === undefined ? null : { store: options.recordings, speakable: (notice) => notice as SpeakableText },
     ...(options.spend === undefined ? {} : { spend: options.spend }),
+    ...(options.overload === undefined ? {} : { overload: options.overload }),
     recordLearning: async (_companyId, learning) => {
       learned.push(learning)
     },

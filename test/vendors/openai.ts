@@ -54,6 +54,11 @@ export class OpenAiStandIn {
     return `${this.#server.url}/v1`
   }
 
+  /** Requests that arrived, of any kind, answered or not. */
+  get requests(): number {
+    return this.#server.requests.length
+  }
+
   get aborted(): number {
     return this.#server.aborted
   }
