@@ -11,7 +11,7 @@ import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { answering, searching } from './support/answer-faults.ts'
-import type { Fault } from '../vendors/faults.ts'
+import { FAULTS, type Fault } from '../vendors/faults.ts'
 import { FaultWorld, PHASES, type FaultCell, type FaultSubject, type Phase } from './support/fault-calls.ts'
 import { texting } from './support/carrier-faults.ts'
 import { listening, speaking, speakingByBoth, speakingByOpenAi } from './support/speech-faults.ts'
@@ -140,7 +140,7 @@ function sectionOf(cells: readonly FaultCell[]): string {
   const missed = cells.filter((cell) => !isGood(cell)).length
   return `## ${subject[0]?.toUpperCase()}${subject.slice(1)}
 
-At ${commit}, ${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, Node ${process.versions.node}. ${cells.length} calls: the longest silence was ${Math.round(worst)} ms, ${missed} missed the bar or had no answer.
+At ${commit}, ${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'unknown processor'}, Node ${process.versions.node}. ${cells.length} calls${cells.length < 1 + FAULTS.length * PHASES.length ? ` of ${1 + FAULTS.length * PHASES.length}, the rest not measured yet` : ''}: the longest silence was ${Math.round(worst)} ms, ${missed} missed the bar or had no answer.
 
 | fault | when | first sound, ms | longest silence, ms | understood | the caller heard | |
 |---|---|---|---|---|---|---|
@@ -150,11 +150,14 @@ ${cells.map(rowOf).join('\n')}
 
 const HEADER = `# What a caller hears when a vendor falls ill
 
-Made by \`npm run bench:faults -- --write\`. Whole calls with recorded callers over real sockets; vendors are stand-ins that speak the public
-protocols (end of speech 300 ms, final words 50 ms, first audio 120 ms). Times are what a listener on the line measures, from the caller's last
-voiced frame. Before: the vendor is ill when the call comes. During: it falls ill while the caller asks (listening) or the agent answers
-(speaking). After: between one answer and the next question; figures are of the next. "Replaced" counts the engines that failed and gave way
-in that call. The longest silence is from the caller's last sound to the end of the answer: no more than ${LONGEST_SILENCE_MS} ms is the bar.
+Made by \`npm run bench:faults -- --write\`. Whole calls with recorded callers over real sockets. Vendors are stand-ins that speak the public
+protocols (end of speech 300 ms, final words 50 ms, first audio 120 ms; a model's first token 250 ms, then 60 ms a token, so that it is still at it
+when it falls ill); Redis and MongoDB are real servers behind a wire that refuses, breaks, holds, mangles or delays what passes. Times are what a
+listener on the line measures, from the caller's last voiced frame. Several calls run at once, each on a server and with a vendor of its own.
+Before: the vendor is ill when the call comes. During: it falls ill while the caller asks (listening, searching, stores) or the agent answers
+(speaking, answering, the carrier's REST API). After: between one answer and the next question; figures are of the next. "Replaced" counts the
+engines that failed and gave way in that call. The longest silence is from the caller's last sound to the end of the answer: no more than
+${LONGEST_SILENCE_MS} ms is the bar. A call whose record is lost is missed, too.
 `
 
 function write(sections: readonly string[]): void {
