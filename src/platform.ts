@@ -261,6 +261,11 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       })
   }
 
+  const notWarm = (companyId: string, error: unknown): void => {
+    // A company that was just made has no agent yet, one that was deleted has nothing at all.
+    if (!scope.ended && !isClientsViaError(error, 'NOT_FOUND')) logger.warn({ companyId, error: String(error) }, 'company not warm')
+  }
+
   const admin = await addAdminPlane(app, {
     config,
     logger,
@@ -282,10 +287,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     },
     warm: (companyId) => {
       if (seat.isFirst) answers.knowledgeChanged(companyId)
-      void warmCompany(companyId).catch((error: unknown) => {
-        // A company that was just made has no agent yet, one that was deleted has nothing at all.
-        if (!scope.ended && !isClientsViaError(error, 'NOT_FOUND')) logger.warn({ companyId, error: String(error) }, 'company not warm')
-      })
+      void warmCompany(companyId).catch((error: unknown) => notWarm(companyId, error))
     },
     print: (line) => process.stdout.write(`${line}\n`),
   })
@@ -344,7 +346,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       let port = seat.isFirst ? await listen() : null
       const companies = await store.companies.list({ after: null, limit: 100 }, scope.signal)
       await voice
-      await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id)))
+      // One company's trouble is not the others': they are answered without its phrases.
+      await Promise.all(companies.filter((company) => company.status === 'active').map((company) => warmCompany(company.id).catch((error: unknown) => notWarm(company.id, error))))
       await ears
       logger.info({ decoder: transcriber.stats.decoder }, 'recogniser ready')
       await admin.start()

@@ -11,6 +11,8 @@ import type { Voice } from './synthesizer.ts'
 /** What a caller hears when nobody chose: the clearest of the five, and its first clause takes less than 100 ms. */
 export const DEFAULT_EMBEDDED_VOICE: Voice = Object.freeze({ id: 'slt', speed: 1 })
 
+/** Each is two threads that got five seconds: what does not speak after half a minute is broken. */
+const WARM_ATTEMPTS = 3
 const SLOWEST = 0.5
 const FASTEST = 2
 
@@ -55,10 +57,21 @@ export class EmbeddedSynthesizer implements PrioritySynthesizer {
     }
   }
 
-  /** Starts a thread and has it speak once, so that the first caller pays neither start-up nor compilation (0.3 s). */
+  /**
+   * Starts a thread and has it speak once, so that the first caller pays neither start-up nor compilation (0.3 s). A machine that starts
+   * many things at once may keep it from that for longer than a caller would wait: nobody waits yet, so it is tried again.
+   */
   async warm(signal: AbortSignal): Promise<void> {
     const request = toRequest({ text: 'Thank you for calling.', pauseAfterMs: 0 }, 'slt', 1, 1)
-    await this.#pool.speak(request, 'warm', signal)
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#pool.speak(request, 'warm', signal)
+        return
+      } catch (error) {
+        signal.throwIfAborted()
+        if (attempt === WARM_ATTEMPTS) throw error
+      }
+    }
   }
 
   get pool(): FlitePool {
