@@ -10,9 +10,10 @@
  *
  * The manifest is tab separated with a header; columns `path` (relative to it), `kind` and `transcript` are read. A transcript is words, or
  * `{"slots": {...}}`; rows without one are heard and not scored. `--off SLOT` takes the option that was said in that slot off the menu: then
- * nothing may be taken for it. Decode times hold the wait of one call alone; run nothing else meanwhile.
+ * nothing may be taken for it. A row a clip is written to --jsonl (hearing.jsonl where it is run) as it is heard. Decode times hold the wait
+ * of one call alone; run nothing else meanwhile.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -40,7 +41,7 @@ const { values: options } = parseArgs({
     off: { type: 'string' },
     cache: { type: 'string' },
     merged: { type: 'boolean', default: false },
-    jsonl: { type: 'string' },
+    jsonl: { type: 'string', default: 'hearing.jsonl' },
   },
 })
 if (options.manifest === undefined) throw new Error('--manifest FILE.tsv is required')
@@ -56,18 +57,24 @@ const clock = new SystemClock()
 const transcriber = new EmbeddedTranscriber({ clock, workers: 1, modelCacheDir: options.merged ? null : (options.cache ?? ownCache) })
 const voice = await SileroModel.load()
 const scored: Scored[] = []
+writeFileSync(options.jsonl, '')
 try {
   await transcriber.warm(new Scope().signal)
   // The first decodes compile; they are not what a caller waits for.
   if (rows[0] !== undefined) await hear(rows[0], conditions[0] ?? null)
-  for (const snrDb of conditions) for (const row of rows) scored.push(await hear(row, snrDb))
+  for (const snrDb of conditions)
+    for (const row of rows) {
+      const one = await hear(row, snrDb)
+      scored.push(one)
+      appendFileSync(options.jsonl, `${JSON.stringify(lineOf(one))}\n`)
+    }
 } finally {
   await transcriber.close()
   if (ownCache !== null) rmSync(ownCache, { recursive: true })
 }
 printTable(scored)
 console.log(`${rows.length} clips, decoder ${options.merged ? 'as shipped' : 'split'}, ${cpus()[0]?.model ?? 'unknown CPU'} x${cpus().length}, load ${loadavg()[0]?.toFixed(1)}, Node ${process.version}`)
-if (options.jsonl !== undefined) writeFileSync(options.jsonl, `${scored.map((one) => JSON.stringify(lineOf(one))).join('\n')}\n`)
+console.log(`a row a clip: ${options.jsonl}`)
 
 async function hear(row: Row, snrDb: number | null): Promise<Scored> {
   const asked = form === null ? OPEN_EXPECTATION : expectationFor(form, row)
