@@ -2,8 +2,8 @@ import OpenAI, { APIConnectionError, APIError, AuthenticationError, NotFoundErro
 import type { Clock } from '../core/clock.ts'
 import { withDeadline } from '../core/deadline.ts'
 import { ClientsViaError } from '../core/errors.ts'
-import { keepAliveFetch } from '../core/keep-alive-fetch.ts'
 import { Scope, ScopeEnded } from '../core/scope.ts'
+import { openAiClient } from '../engines/openai-client.ts'
 import { orAborted } from './embedder.ts'
 import type { ModelAnswer, ModelPatience, ModelPiece, ModelTool, ModelUsage } from './model-engine.ts'
 import type { ModelPrompt } from './prompts.ts'
@@ -25,32 +25,20 @@ export type OpenAiModelOptions = Readonly<{
 const REQUEST_TIMEOUT_MS = 15_000
 /** A telephone reply is two sentences; this is five times as much, and bounds what a model that runs away can cost. */
 const MAX_OUTPUT_TOKENS = 400
-/** The library refuses to start without a key. */
-const NO_KEY = 'none'
-
 /** OpenAI's models through the official library, and those of every server that speaks like it. No retries: a turn has no time for a second try. */
 export class OpenAiModel implements ModelAnswer {
   readonly name: string
   readonly model: string
   readonly #clock: Clock
-  readonly #client: OpenAI
+  readonly #openai: ReturnType<typeof openAiClient>
   readonly #api: OpenAiModelOptions['api']
-  readonly #line = keepAliveFetch(REQUEST_TIMEOUT_MS)
 
   constructor(options: OpenAiModelOptions) {
     this.name = options.account === undefined ? `openai/${options.model}` : `openai/${options.model} ${options.account}`
     this.model = options.model
     this.#clock = options.clock
     this.#api = options.api
-    this.#client = new OpenAI({
-      apiKey: options.apiKey ?? NO_KEY,
-      ...(options.baseUrl === null ? {} : { baseURL: options.baseUrl }),
-      maxRetries: 0,
-      timeout: REQUEST_TIMEOUT_MS,
-      fetch: this.#line.fetch,
-      // Its warnings would go to the console beside our log.
-      logLevel: 'off',
-    })
+    this.#openai = openAiClient(options, REQUEST_TIMEOUT_MS)
   }
 
   async *answer(prompt: ModelPrompt, tools: readonly ModelTool[], patience: ModelPatience, signal: AbortSignal): AsyncGenerator<ModelPiece, void, undefined> {
@@ -88,7 +76,7 @@ export class OpenAiModel implements ModelAnswer {
   /** Opens a connection before the first caller needs it, and says whether the key is good. */
   async warm(signal: AbortSignal): Promise<void> {
     try {
-      await this.#client.models.list({ signal })
+      await this.#openai.client.models.list({ signal })
     } catch (error) {
       signal.throwIfAborted()
       // Compatible servers need not list their models; that they answered is enough.
@@ -97,11 +85,11 @@ export class OpenAiModel implements ModelAnswer {
   }
 
   async close(): Promise<void> {
-    await this.#line.close()
+    await this.#openai.close()
   }
 
   async *#responses(prompt: ModelPrompt, tools: readonly ModelTool[], signal: AbortSignal): AsyncGenerator<ModelPiece | Sign, void, undefined> {
-    const stream = await this.#client.responses.create(
+    const stream = await this.#openai.client.responses.create(
       {
         model: this.model,
         instructions: prompt.system,
@@ -141,7 +129,7 @@ export class OpenAiModel implements ModelAnswer {
   }
 
   async *#chat(prompt: ModelPrompt, tools: readonly ModelTool[], signal: AbortSignal): AsyncGenerator<ModelPiece | Sign, void, undefined> {
-    const stream = await this.#client.chat.completions.create(
+    const stream = await this.#openai.client.chat.completions.create(
       {
         model: this.model,
         messages: [

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
-import OpenAI, { APIConnectionError, APIError, AuthenticationError, PermissionDeniedError, RateLimitError } from 'openai'
+import { APIConnectionError, APIError, AuthenticationError, PermissionDeniedError, RateLimitError } from 'openai'
 import { ClientsViaError } from '../core/errors.ts'
-import { keepAliveFetch } from '../core/keep-alive-fetch.ts'
+import { openAiClient } from '../engines/openai-client.ts'
 import { orAborted, type Embedder } from '../response/embedder.ts'
 
 export type OpenAiEmbedderOptions = Readonly<{
@@ -18,9 +18,6 @@ const CACHED_VECTORS = 4000
 const BATCH_TEXTS = 128
 /** A question's own deadline is far shorter; this bounds a batch of phrases in the background. */
 const REQUEST_TIMEOUT_MS = 15_000
-/** The library refuses to start without a key. */
-const NO_KEY = 'none'
-
 /** OpenAI's embeddings, or a compatible server's, at unit length. A text that was embedded lately costs nothing. */
 export class OpenAiEmbedder implements Embedder {
   readonly name: string
@@ -29,22 +26,14 @@ export class OpenAiEmbedder implements Embedder {
   readonly cosines = { floor: 0.2, ceiling: 0.75 }
   readonly batchTexts = BATCH_TEXTS
   readonly #model: string
-  readonly #client: OpenAI
-  readonly #line = keepAliveFetch(REQUEST_TIMEOUT_MS)
+  readonly #openai: ReturnType<typeof openAiClient>
   readonly #cache = new LRUCache<string, Float32Array>({ max: CACHED_VECTORS })
 
   constructor(options: OpenAiEmbedderOptions) {
     this.name = `openai/${options.model}@${options.dimensions}`
     this.dimensions = options.dimensions
     this.#model = options.model
-    this.#client = new OpenAI({
-      apiKey: options.apiKey ?? NO_KEY,
-      ...(options.baseUrl === null ? {} : { baseURL: options.baseUrl }),
-      maxRetries: 0,
-      timeout: REQUEST_TIMEOUT_MS,
-      fetch: this.#line.fetch,
-      logLevel: 'off',
-    })
+    this.#openai = openAiClient(options, REQUEST_TIMEOUT_MS)
   }
 
   async embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
@@ -65,12 +54,12 @@ export class OpenAiEmbedder implements Embedder {
   }
 
   async close(): Promise<void> {
-    await this.#line.close()
+    await this.#openai.close()
   }
 
   async #ask(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
     try {
-      const reply = await this.#client.embeddings.create(
+      const reply = await this.#openai.client.embeddings.create(
         // Only the newer models can shorten their vectors; a compatible server's has the length it has.
         { model: this.#model, input: [...texts], ...(this.#model.startsWith('text-embedding-3') ? { dimensions: this.dimensions } : {}) },
         { signal },

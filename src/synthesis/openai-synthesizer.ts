@@ -1,9 +1,8 @@
-import OpenAI from 'openai'
 import { encodeMulaw } from '../audio/g711.ts'
 import { StreamingResampler } from '../audio/resample.ts'
 import { ClientsViaError } from '../core/errors.ts'
-import { keepAliveFetch } from '../core/keep-alive-fetch.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
+import { openAiClient } from '../engines/openai-client.ts'
 import { foreignFormat, SNIFF_BYTES } from './audio-sniffing.ts'
 import type { PrioritySynthesizer } from './speaking.ts'
 import type { Voice } from './synthesizer.ts'
@@ -16,29 +15,19 @@ const TELEPHONE_HZ = 8000
 /** OpenAI's speech, or a server that speaks the same protocol: 24 kHz PCM in, telephone audio out, as it arrives. */
 export class OpenAiSynthesizer implements PrioritySynthesizer {
   readonly name: string
-  readonly #client: OpenAI
-  readonly #line = keepAliveFetch(HEADERS_WITHIN_MS)
+  readonly #openai: ReturnType<typeof openAiClient>
   readonly #model: string
 
   constructor(options: Readonly<{ apiKey: string | null; baseUrl: string | null; model: string }>) {
     this.name = `openai ${options.model}`
     this.#model = options.model
-    this.#client = new OpenAI({
-      // The library looks for a key in the environment when there is none.
-      apiKey: options.apiKey ?? 'none',
-      ...(options.baseUrl === null ? {} : { baseURL: options.baseUrl }),
-      maxRetries: 0,
-      timeout: HEADERS_WITHIN_MS,
-      fetch: this.#line.fetch,
-      // Its warnings would go to the console beside our log.
-      logLevel: 'off',
-    })
+    this.#openai = openAiClient(options, HEADERS_WITHIN_MS)
   }
 
   async *synthesize(text: SpeakableText, voice: Voice, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     signal.throwIfAborted()
     const speed = voice.speed === 1 ? {} : { speed: voice.speed }
-    const response = await this.#client.audio.speech.create({ model: this.#model, voice: voice.id, input: text, response_format: 'pcm', ...speed }, { signal })
+    const response = await this.#openai.client.audio.speech.create({ model: this.#model, voice: voice.id, input: text, response_format: 'pcm', ...speed }, { signal })
     if (response.body === null) throw new ClientsViaError('ENGINE_FAILED', 'the voice sent no audio')
     const telephone = new TelephoneStream(this.name)
     for await (const bytes of response.body) {
@@ -51,7 +40,7 @@ export class OpenAiSynthesizer implements PrioritySynthesizer {
   }
 
   close(): Promise<void> {
-    return this.#line.close()
+    return this.#openai.close()
   }
 }
 

@@ -41,7 +41,7 @@ const ONLY = new Map<string, readonly string[]>([
 /** Each vendor SDK has one home file per use. */
 const SDK_HOMES = new Map<string, RegExp>([
   ['twilio', /^telephony\/(twilio-signature|voice-twiml|sms-twiml|call-control|twilio-rest)\.ts$/],
-  ['openai', /^(response|synthesis|storage)\/openai-/],
+  ['openai', /^(engines|response|synthesis|storage)\/openai-/],
   ['@deepgram/sdk', /^(transcription|synthesis)\/deepgram-/],
   ['@pinecone-database/pinecone', /^storage\/pinecone-/],
   ['mongodb', /^storage\/mongo-/],
