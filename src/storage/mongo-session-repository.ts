@@ -1,68 +1,38 @@
 import { z } from 'zod'
-import { refreshTokenSchema, sessionSchema, type RefreshToken, type Session, type SessionEndReason } from '../security/records.ts'
-import type { RefreshRotation, SessionOpening, SessionRepository } from '../security/repositories.ts'
-import { checkDocument, checkSame } from './embedded-documents.ts'
+import { refreshTokenSchema, sessionSchema, type Session } from '../security/records.ts'
+import { BookedSessions, type SessionShelf } from './booked-sessions.ts'
 import { idOf, type MongoDatabase, type MongoRecords, type Stored } from './mongo-database.ts'
-import { endSessions, openSession, rotateToken, sessionsOf, touchSession, type BookChange, type SessionBook } from './session-book.ts'
+import type { BookChange, SessionBook } from './session-book.ts'
 
 const bookSchema = z.array(z.strictObject({ session: sessionSchema, tokens: z.array(refreshTokenSchema) }))
 /** People whose last session has ended, found in one round of the sweep. */
 const MAX_SWEPT = 1000
 
 /** Where there is no Redis: a person's sessions are one record, which MongoDB drops when the last of them has ended. */
-export class MongoSessionRepository implements SessionRepository {
+export class MongoSessionRepository extends BookedSessions {
+  constructor(database: MongoDatabase) {
+    super(new MongoSessionShelf(database))
+  }
+}
+
+class MongoSessionShelf implements SessionShelf {
   readonly #people: MongoRecords
 
   constructor(database: MongoDatabase) {
     this.#people = database.collection('user_sessions')
   }
 
-  async open(
-    companyId: string,
-    opening: Readonly<{ session: Session; refreshHash: string; policy: 'newest-wins' | 'deny'; idleMs: number }>,
-    signal?: AbortSignal,
-  ): Promise<SessionOpening> {
-    const session = checkDocument(sessionSchema, opening.session, 'session')
-    checkSame('session.companyId', companyId, session.companyId)
-    return this.#change(companyId, session.userId, (book) => openSession(book, { ...opening, session }), signal)
+  async read(companyId: string, userId: string, signal?: AbortSignal): Promise<SessionBook> {
+    return bookOf(await this.#people.get(idOf(companyId, userId), signal))
   }
 
-  async get(companyId: string, userId: string, deviceId: string, signal?: AbortSignal): Promise<Session | null> {
-    const book = bookOf(await this.#people.get(idOf(companyId, userId), signal))
-    return book.find((page) => page.session.deviceId === deviceId)?.session ?? null
+  async session(companyId: string, userId: string, deviceId: string, signal?: AbortSignal): Promise<Session | null> {
+    return (await this.read(companyId, userId, signal)).find((page) => page.session.deviceId === deviceId)?.session ?? null
   }
 
-  async listByUser(companyId: string, userId: string, signal?: AbortSignal): Promise<readonly Session[]> {
-    return sessionsOf(bookOf(await this.#people.get(idOf(companyId, userId), signal)))
-  }
-
-  touch(companyId: string, userId: string, deviceId: string, sessionId: string, at: string, signal?: AbortSignal): Promise<boolean> {
-    return this.#change(companyId, userId, (book) => touchSession(book, deviceId, sessionId, at), signal)
-  }
-
-  end(
-    companyId: string,
-    userId: string,
-    which: Readonly<{ deviceId: string | null; keepSessionId: string | null }>,
-    ended: Readonly<{ at: string; reason: SessionEndReason }>,
-    signal?: AbortSignal,
-  ): Promise<readonly Session[]> {
-    return this.#change(companyId, userId, (book) => endSessions(book, which, ended), signal)
-  }
-
-  async getRefresh(companyId: string, hash: string, signal?: AbortSignal): Promise<RefreshToken | null> {
-    const record = await this.#withToken(companyId, hash, signal)
-    return bookOf(record).flatMap((page) => page.tokens).find((token) => token.hash === hash) ?? null
-  }
-
-  async rotateRefresh(
-    companyId: string,
-    rotation: Readonly<{ hash: string; nextHash: string; client: string; at: string; graceMs: number; graceTokens: number }>,
-    signal?: AbortSignal,
-  ): Promise<RefreshRotation> {
-    const record = await this.#withToken(companyId, rotation.hash, signal)
-    if (record === null) return { outcome: 'unknown' }
-    return this.#change(companyId, String(record['userId']), (book) => rotateToken(book, rotation), signal)
+  async ownerOf(companyId: string, hash: string, signal?: AbortSignal): Promise<string | null> {
+    const [record] = await this.#people.find({ companyId, hashes: hash }, { sort: { _id: 1 }, limit: 1 }, signal)
+    return record === undefined ? null : String(record['userId'])
   }
 
   async sweep(now: string, signal?: AbortSignal): Promise<number> {
@@ -76,11 +46,7 @@ export class MongoSessionRepository implements SessionRepository {
     return gone
   }
 
-  async #withToken(companyId: string, hash: string, signal?: AbortSignal): Promise<Stored | null> {
-    return (await this.#people.find({ companyId, hashes: hash }, { sort: { _id: 1 }, limit: 1 }, signal))[0] ?? null
-  }
-
-  #change<T>(companyId: string, userId: string, decide: (book: SessionBook) => BookChange<T>, signal?: AbortSignal): Promise<T> {
+  change<T>(companyId: string, userId: string, decide: (book: SessionBook) => BookChange<T>, signal?: AbortSignal): Promise<T> {
     return this.#people.change<T>(
       idOf(companyId, userId),
       (record) => {

@@ -1,13 +1,12 @@
 import { z } from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
-import { refreshTokenSchema, sessionSchema, type RefreshToken, type Session, type SessionEndReason } from '../security/records.ts'
-import type { RefreshRotation, SessionOpening, SessionRepository } from '../security/repositories.ts'
-import { checkDocument, checkSame } from './embedded-documents.ts'
+import { refreshTokenSchema, sessionSchema, type Session } from '../security/records.ts'
+import { BookedSessions, type SessionShelf } from './booked-sessions.ts'
 import { KeyedTurns } from './keyed-turns.ts'
 import { companyKey } from './redis-keys.ts'
 import type { RedisLink } from './redis-link.ts'
-import { endSessions, openSession, rotateToken, sessionsOf, touchSession, type BookChange, type BookPage, type SessionBook } from './session-book.ts'
+import type { BookChange, BookPage, SessionBook } from './session-book.ts'
 
 /** Processes that race for one person's sessions; each round one of them wins. */
 const MAX_TRIES = 32
@@ -53,7 +52,13 @@ const ownerSchema = z.strictObject({ userId: z.string() })
  * Sessions that several processes share: `session:{userId}:{deviceId}` of the company, an index a person, and the tokens' owners.
  * Redis drops them when they end. Not for a Redis Cluster: a person's keys lie in several slots.
  */
-export class RedisSessionRepository implements SessionRepository {
+export class RedisSessionRepository extends BookedSessions {
+  constructor(link: RedisLink, clock: Clock) {
+    super(new RedisSessionShelf(link, clock))
+  }
+}
+
+class RedisSessionShelf implements SessionShelf {
   readonly #link: RedisLink
   readonly #clock: Clock
   readonly #turns = new KeyedTurns()
@@ -63,54 +68,13 @@ export class RedisSessionRepository implements SessionRepository {
     this.#clock = clock
   }
 
-  async open(
-    companyId: string,
-    opening: Readonly<{ session: Session; refreshHash: string; policy: 'newest-wins' | 'deny'; idleMs: number }>,
-    signal?: AbortSignal,
-  ): Promise<SessionOpening> {
-    const session = checkDocument(sessionSchema, opening.session, 'session')
-    checkSame('session.companyId', companyId, session.companyId)
-    return this.#change(companyId, session.userId, (book) => openSession(book, { ...opening, session }), signal)
+  async read(companyId: string, userId: string, signal?: AbortSignal): Promise<SessionBook> {
+    return (await this.#read(companyId, userId, signal)).book
   }
 
-  async get(companyId: string, userId: string, deviceId: string, signal?: AbortSignal): Promise<Session | null> {
+  async session(companyId: string, userId: string, deviceId: string, signal?: AbortSignal): Promise<Session | null> {
     const text = await this.#link.run((redis) => redis.get(sessionKey(companyId, userId, deviceId)), signal)
     return text === null ? null : readPage(companyId, text).session
-  }
-
-  async listByUser(companyId: string, userId: string, signal?: AbortSignal): Promise<readonly Session[]> {
-    return sessionsOf((await this.#read(companyId, userId, signal)).book)
-  }
-
-  touch(companyId: string, userId: string, deviceId: string, sessionId: string, at: string, signal?: AbortSignal): Promise<boolean> {
-    return this.#change(companyId, userId, (book) => touchSession(book, deviceId, sessionId, at), signal)
-  }
-
-  end(
-    companyId: string,
-    userId: string,
-    which: Readonly<{ deviceId: string | null; keepSessionId: string | null }>,
-    ended: Readonly<{ at: string; reason: SessionEndReason }>,
-    signal?: AbortSignal,
-  ): Promise<readonly Session[]> {
-    return this.#change(companyId, userId, (book) => endSessions(book, which, ended), signal)
-  }
-
-  async getRefresh(companyId: string, hash: string, signal?: AbortSignal): Promise<RefreshToken | null> {
-    const userId = await this.#ownerOf(companyId, hash, signal)
-    if (userId === null) return null
-    const { book } = await this.#read(companyId, userId, signal)
-    return book.flatMap((page) => page.tokens).find((token) => token.hash === hash) ?? null
-  }
-
-  async rotateRefresh(
-    companyId: string,
-    rotation: Readonly<{ hash: string; nextHash: string; client: string; at: string; graceMs: number; graceTokens: number }>,
-    signal?: AbortSignal,
-  ): Promise<RefreshRotation> {
-    const userId = await this.#ownerOf(companyId, rotation.hash, signal)
-    if (userId === null) return { outcome: 'unknown' }
-    return this.#change(companyId, userId, (book) => rotateToken(book, rotation), signal)
   }
 
   /** Nothing to do: each key ends with its session. */
@@ -119,7 +83,7 @@ export class RedisSessionRepository implements SessionRepository {
     return 0
   }
 
-  async #ownerOf(companyId: string, hash: string, signal?: AbortSignal): Promise<string | null> {
+  async ownerOf(companyId: string, hash: string, signal?: AbortSignal): Promise<string | null> {
     const text = await this.#link.run((redis) => redis.get(tokenKey(companyId, hash)), signal)
     return text === null ? null : ownerSchema.parse(JSON.parse(text)).userId
   }
@@ -130,7 +94,7 @@ export class RedisSessionRepository implements SessionRepository {
     return { revision: revision ?? '0', book: pages.map((page) => readPage(companyId, page)) }
   }
 
-  #change<T>(companyId: string, userId: string, decide: (book: SessionBook) => BookChange<T>, signal?: AbortSignal): Promise<T> {
+  change<T>(companyId: string, userId: string, decide: (book: SessionBook) => BookChange<T>, signal?: AbortSignal): Promise<T> {
     const attempt = async (): Promise<T> => {
       for (let tries = 0; tries < MAX_TRIES; tries += 1) {
         const { revision, book } = await this.#read(companyId, userId, signal)
