@@ -135,7 +135,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
   const index = engines.vectors === 'pinecone' && engines.pinecone.indexHost !== null ? new PineconeIndex({ clock, apiKey: engines.pinecone.apiKey?.reveal() ?? null, host: engines.pinecone.indexHost }) : null
   const own = { embedder: deps.embedder, vectors: new FileVectorStore(join(deps.cacheDir, 'vectors'), deps.embedder.dimensions) }
   // One file a length of vector, and one owner a file.
-  const vectorsOf = (embedder: Embedder): FileVectorStore => (embedder.dimensions === deps.embedder.dimensions ? own.vectors : new FileVectorStore(join(deps.cacheDir, 'vectors'), embedder.dimensions))
+  const vectors = encoder === null || encoder.dimensions === deps.embedder.dimensions ? own.vectors : new FileVectorStore(join(deps.cacheDir, 'vectors'), encoder.dimensions)
   const remote = index === null ? null : guardedIndex(index, breakers.of('pinecone vectors'), clock)
   const sync =
     index === null
@@ -169,7 +169,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
     meaning:
       encoder === null
         ? { ...own, remote }
-        : { embedder: guardedEmbedder(encoder, breakers.of(`${encoder.name} embeddings`), clock), vectors: vectorsOf(encoder), remote, fallback: { ...own, afterMs: FALLBACK_AFTER_MS, clock } },
+        : { embedder: guardedEmbedder(encoder, breakers.of(`${encoder.name} embeddings`), clock), vectors, remote, fallback: { ...own, afterMs: FALLBACK_AFTER_MS, clock } },
     spendOf: (companyId, callId, turn, answered) => {
       const spend = meter.take(companyId, callId, turn, answered)
       if (spend !== null) {
@@ -196,7 +196,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
     forgetDecided: () => decided.clear(),
     close: async () => {
       ownModels.clear()
-      await Promise.all([first?.close(), quick?.close(), encoder?.close(), index?.close()])
+      await Promise.all([first?.close(), quick?.close(), encoder?.close(), index?.close(), own.vectors.close(), vectors.close()])
     },
   }
 }

@@ -16,6 +16,8 @@ export class FileVectorStore implements VectorStore {
   readonly #path: string
   readonly #dimensions: number
   readonly #vectors = new Map<string, Float32Array>()
+  readonly #writing = new Set<Promise<void>>()
+  #isClosed = false
 
   constructor(folder: string, dimensions: number) {
     mkdirSync(folder, { recursive: true })
@@ -29,6 +31,8 @@ export class FileVectorStore implements VectorStore {
   }
 
   async put(model: string, entries: readonly Readonly<{ text: string; vector: Float32Array }>[]): Promise<void> {
+    // Whoever stops the server may take its folder away: vectors that come later are computed again at the next start.
+    if (this.#isClosed) return
     if (this.#vectors.size + entries.length > MAX_VECTORS) {
       this.#vectors.clear()
       truncateSync(this.#path)
@@ -40,7 +44,16 @@ export class FileVectorStore implements VectorStore {
       this.#vectors.set(key.toString('hex'), vector)
       records.push(key, Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength))
     }
-    if (records.length > 0) await appendFile(this.#path, Buffer.concat(records))
+    if (records.length === 0) return
+    const writing = appendFile(this.#path, Buffer.concat(records))
+    this.#writing.add(writing)
+    await writing.finally(() => this.#writing.delete(writing))
+  }
+
+  /** Waits for what is being written; nothing is written afterwards. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.allSettled(this.#writing)
   }
 
   #load(): void {

@@ -167,6 +167,17 @@ t.test('vectors survive a restart, and a record cut short by a crash does not', 
   t.notOk(readFileSync(join(folder, 'vectors-3.bin')).includes('hello'), 'texts are not kept')
 })
 
+t.test('a server that stops waits for the vectors it is writing, and writes none afterwards', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'vectors-'))
+  const store = new FileVectorStore(folder, 3)
+  const writing = store.put('m', [{ text: 'hello', vector: Float32Array.of(1, 2, 3) }])
+  await store.close()
+  t.ok(new FileVectorStore(folder, 3).get('m', 'hello'))
+  await writing
+  rmSync(folder, { recursive: true })
+  await store.put('m', [{ text: 'late', vector: Float32Array.of(4, 5, 6) }])
+})
+
 t.test('a company is read once, served stale while it is refreshed, and afresh after a save', async (t) => {
   const clock = new VirtualClock()
   const signal = new AbortController().signal
