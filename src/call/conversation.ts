@@ -1,4 +1,3 @@
-import { NO_EFFECTS } from '../booking/effect.ts'
 import { earliest, later, latest, type Instant } from '../core/clock.ts'
 import { OPEN_EXPECTATION, digitsWanted, type Expectation } from '../core/expectation.ts'
 import { StageRecorder } from '../core/latency-budget.ts'
@@ -10,18 +9,18 @@ import { INITIAL_DIALOGUE, type DialogueState } from '../response/dialogue.ts'
 import type { CallAction } from '../response/responder.ts'
 import type { InterruptionDecision } from '../turn-taking/interruption.ts'
 import type { TurnDecision } from '../turn-taking/turn-detector.ts'
-import { CallEffects } from './call-effects.ts'
-import { CallEnding } from './call-ending.ts'
+import type { CallEnding } from './call-ending.ts'
 import type { CallLeg, LegEnd } from './call-leg.ts'
 import type { CallRecorder } from './call-recorder.ts'
-import { CallerEar } from './caller-ear.ts'
-import { CallerWords, type PendingInput } from './caller-words.ts'
+import type { CallerEar } from './caller-ear.ts'
+import type { CallerWords, PendingInput } from './caller-words.ts'
 import type { CallLimit, CallPast, ConversationDeps, Exchange } from './conversation-deps.ts'
+import { conversationParts } from './conversation-parts.ts'
 import { KeyEntry } from './key-entry.ts'
 import { redact } from './redaction.ts'
-import { ReplyMaker } from './reply-maker.ts'
+import type { ReplyMaker } from './reply-maker.ts'
 import type { Reply, ReplyEnd } from './reply.ts'
-import { Speculations } from './speculation.ts'
+import type { Speculations } from './speculation.ts'
 import { TurnLog } from './turn-log.ts'
 
 /** Words that come this close to the end of what the agent says are an answer to it, not talk over it. */
@@ -66,8 +65,6 @@ export class Conversation {
   #agentSilentAt: Instant
 
   constructor(deps: ConversationDeps, leg: CallLeg, context: CompanyContext, parent: Scope, past: CallPast, recorder: CallRecorder | null = null) {
-    const { callSid } = leg.start
-    const companyId = context.company.id
     this.#deps = deps
     this.#recorder = recorder
     this.#leg = leg
@@ -80,57 +77,18 @@ export class Conversation {
     this.#quiet = new OneShot(deps.clock, this.#scope)
     this.#turnCount = past.nextTurn
     this.#agentSilentAt = deps.clock.now()
-    this.#words = new CallerWords(deps.clock, this.#scope, () => this.#ear.heard)
-    this.#replies = new ReplyMaker(
-      deps,
-      {
-        leg,
-        context,
-        voice: deps.voice(context, callSid),
-        lines: deps.lines(context),
-        effects: new CallEffects(deps.effects ?? (() => NO_EFFECTS), companyId, callSid),
-        recorder,
-        firstTurn: past.nextTurn,
-        talk: () => ({ dialogue: this.#dialogue, history: this.#history }),
-      },
-      {
-        onSent: (mulaw, heardAtMs) => {
-          recorder?.agent(mulaw, heardAtMs)
-          this.#ear.agentSent(mulaw, heardAtMs)
-        },
-        onAudible: (reply) => this.#onAudible(reply),
-      },
-    )
-    this.#speculations = new Speculations(deps.clock, this.#scope, this.#replies, deps.budget.stallAfterMs)
-    this.#ending = new CallEnding(deps.clock, this.#scope, {
-      onLimit: (limit) => deps.onLimit?.(companyId, callSid, limit),
-      onAction: (action) => deps.onAction(companyId, callSid, action),
-      hangUp: () => leg.hangUp(),
-      onTimeUp: () => this.#reachLimit('minutes'),
+    const talk = () => ({ dialogue: this.#dialogue, history: this.#history })
+    const parts = conversationParts(deps, { leg, context, recorder, firstTurn: past.nextTurn, talk }, this.#scope, {
+      turn: (decision) => this.#onTurnDecision(decision),
+      interruption: (decision) => this.#onInterruption(decision),
+      audible: (reply) => this.#onAudible(reply),
+      timeUp: () => this.#reachLimit('minutes'),
     })
-    const evidence = deps.onEvidence
-    this.#ear = new CallerEar(
-      {
-        clock: deps.clock,
-        leg,
-        voiceActivity: deps.voiceActivity,
-        transcriber: deps.transcriber,
-        detector: deps.createTurnDetector(context.agent.speech.preset),
-        interruption: deps.createInterruptionDetector(),
-        echo: deps.createEchoGuard(),
-        correct: (text) => deps.correct(context, text),
-      },
-      { companyId, callId: callSid, language: context.agent.personality.language, vocabulary: context.company.vocabulary },
-      {
-        turn: (decision) => this.#onTurnDecision(decision),
-        interruption: (decision) => this.#onInterruption(decision),
-        words: (heard) => this.#words.onWords(heard),
-        lost: (utterance) => this.#words.onLost(utterance),
-        ...(recorder === null ? {} : { overheard: (text: string, isPrivate: boolean, fromMs: number) => recorder.words(text, isPrivate, fromMs) }),
-      },
-      this.#scope,
-      evidence === undefined ? null : (item) => evidence(companyId, callSid, item),
-    )
+    this.#ear = parts.ear
+    this.#words = parts.words
+    this.#replies = parts.replies
+    this.#speculations = parts.speculations
+    this.#ending = parts.ending
   }
 
   /** Runs until the leg ends. Everything it started is over when it resolves. */
