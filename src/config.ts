@@ -250,7 +250,7 @@ const SCHEMA = z.object({
     .optional()
     .register(about, { says: "That account's auth token: proves that requests come from Twilio.", example: '', default: null, secret: true }),
   TWILIO_BASE_URL: text()
-    .refine((url) => /^http:\/\//.test(url) && isBaseUrl(url), 'must be http on a loopback address')
+    .refine((url) => url.startsWith('http://') && isBaseUrl(url), 'must be http on a loopback address')
     .optional()
     .register(about, { says: 'A stand-in for the Twilio REST API, for tests. It is sent the auth token, so it must be on loopback.', example: 'http://127.0.0.1:4010', default: null }),
   SMTP_URL: text()

@@ -182,7 +182,7 @@ class PhraseIndex implements IndexedKnowledge {
   /** How much of what was said the entry has words for, 0 to 1. */
   #explained(entryId: string, asked: Asked): number {
     const stems = this.#vocabulary.get(entryId) ?? new Set<string>()
-    const explained = new Array<number>(asked.weights.length).fill(0)
+    const explained = Array.from(asked.weights, () => 0)
     for (const [stem, places] of asked.stems) {
       if (!stems.has(stem)) continue
       for (const { place, quality } of places) explained[place] = Math.max(explained[place] as number, quality)

@@ -12,7 +12,7 @@ const STORY_WORDS = 35
 
 const ASKING = 'what|how|do|does|can|could|are|is|where|when|who|which|will|would|should|did|have you'
 /** "And", as it is heard, before a new question: the two stand by themselves. */
-const NEW_QUESTION = new RegExp(`(?:,\\s*|\\s+)(?:and also|oh and|and then|and|end|also|plus|but|so|anyway|now|well),?\\s+(?=(?:${ASKING}|what\'s|how\'s|i need|i want|i would|i'd|i have|my)\\b)|(?:,\\s*|\\s+)(?=(?:also|plus)\\s)`, 'i')
+const NEW_QUESTION = new RegExp(`(?:,\\s*|\\s+)(?:and also|oh and|and then|and|end|also|plus|but|so|anyway|now|well),?\\s+(?=(?:${ASKING}|what's|how's|i need|i want|i would|i'd|i have|my)\\b)|(?:,\\s*|\\s+)(?=(?:also|plus)\\s)`, 'i')
 /** "Your hours and the price of a tune-up": two things asked for with one verb. */
 const SECOND_THING = /(?:,\s*|\s+)(?:and|end|or|plus|as well as),?\s+(?=(?:the|your|a|an|any|whether|if|for|to)\b)/i
 const ASKED = new RegExp(`\\?$|^(?:(?:so|and|but|well|anyway|okay|now|also|then|um|uh)\\b[ ,]*)*(?:${ASKING}|tell me|i need|i want|i would like|i'd like|i was wondering)\\b`, 'i')

@@ -64,7 +64,7 @@ export class OpenAiEmbedder implements Embedder {
         { model: this.#model, input: [...texts], ...(this.#model.startsWith('text-embedding-3') ? { dimensions: this.dimensions } : {}) },
         { signal },
       )
-      const vectors = new Array<Float32Array | undefined>(texts.length)
+      const vectors = Array.from<unknown, Float32Array | undefined>({ length: texts.length }, () => undefined)
       for (const { index, embedding } of reply.data) vectors[index] = unitLength(Float32Array.from(embedding))
       return vectors.map((vector) => {
         if (vector?.length === this.dimensions) return vector

@@ -11,6 +11,7 @@ export const emergencyRuleSchema = z.strictObject({
   notWhen: z.array(z.string().min(2).max(120)).max(30).default([]),
   say: z.string().min(1).max(600),
   /** After it is said. */
+  // oxlint-disable-next-line unicorn/no-thenable
   then: z.enum(['nothing', 'offer-on-call', 'transfer-on-call']).default('offer-on-call'),
   /** Higher first. */
   severity: z.int().min(1).max(10).default(5),

@@ -51,7 +51,8 @@ async function brokenServer(t: Test, breakAt: 'greeting' | 'MAIL' | 'DATA' | 'th
         if (inData) {
           if (line === '.') socket.destroy()
         } else if (line.startsWith('EHLO')) socket.write('250 here\r\n')
-        else if (line.startsWith('MAIL')) breakAt === 'MAIL' ? socket.destroy() : socket.write('250 ok\r\n')
+        else if (line.startsWith('MAIL') && breakAt === 'MAIL') socket.destroy()
+        else if (line.startsWith('MAIL')) socket.write('250 ok\r\n')
         else if (line.startsWith('RCPT')) socket.write('250 ok\r\n')
         else if (line === 'DATA') {
           if (breakAt === 'DATA') socket.destroy()

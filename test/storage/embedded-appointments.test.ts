@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { EmbeddedDatabase } from '../../src/storage/embedded-database.ts'
 import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
 import { makeRepositories } from '../../src/storage/embedded-repositories.ts'
@@ -28,7 +28,7 @@ t.test('and so does the store thread, many asking at once', async (t) => {
     await store.close()
     rmSync(folder, { recursive: true, force: true })
   })
-  const emptied = async (_: Test) => {
+  const emptied = async () => {
     for (const companyId of ['a', 'b']) await store.companies.delete(companyId)
     return { appointments: store.appointments, eventTypes: async (companyId: string) => (await store.eventLog.list(companyId, { after: null, limit: 100 })).map((event) => event.type) }
   }

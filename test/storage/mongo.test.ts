@@ -1,4 +1,4 @@
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { isClientsViaError, type ClientsViaError } from '../../src/core/errors.ts'
 import type { DomainEvent } from '../../src/events/event.ts'
 import { MongoAgentRepository } from '../../src/storage/mongo-agent-repository.ts'
