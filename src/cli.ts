@@ -11,6 +11,7 @@ import { z } from 'zod'
 import { bookAppointment, cancelAppointment, listAppointments, showAvailability } from './cli-booking.ts'
 import { ApiClient, readCredentials, Refused } from './cli-client.ts'
 import { listLeads } from './cli-leads.ts'
+import { listTemplates, listThings, putTemplate, putThings, SETUP_LISTS } from './cli-setup.ts'
 import { configReport, loadConfig, publicBaseUrl } from './config.ts'
 import { SystemClock, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
@@ -28,6 +29,10 @@ const USAGE = `Administers a ClientsVia server.
   clientsvia knowledge export COMPANY            as CSV, to standard output
   clientsvia forms list COMPANY                  what callers are asked for
   clientsvia forms put COMPANY FILE              one form, or a list of them, from .json: new, or in place of what is there
+  clientsvia services list|put COMPANY [FILE]    what can be booked, in the same way
+  clientsvia resources list|put COMPANY [FILE]   who or what does it
+  clientsvia templates list COMPANY              every text that is sent to people, and whose wording it is
+  clientsvia templates put COMPANY KIND CHANNEL FILE  a wording of your own, { "subject", "text" }
   clientsvia try COMPANY "WORDS"                 what a caller who says that would hear, and why
   clientsvia calls tail COMPANY                  calls and turns as they happen
   clientsvia availability COMPANY SERVICE ["WORDS"]  what is free; "next Tuesday after four" asks as a caller would
@@ -76,6 +81,15 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
     return values.help === true ? DONE : WRONG
   }
   const [first = '', second = '', ...rest] = positionals
+  const list = SETUP_LISTS.find((name) => name === first)
+  if (list !== undefined && second === 'list') {
+    await listThings(await signedIn(world), one(rest, 'COMPANY'), list, world.write, world.signal)
+    return DONE
+  }
+  if (list !== undefined && second === 'put') {
+    await putThings(await signedIn(world), one(rest, 'COMPANY'), list, one(rest.slice(1), 'FILE'), world.write, world.signal)
+    return DONE
+  }
   switch (first === 'login' || first === 'logout' || first === 'try' || first === 'availability' || first === 'migrate' ? first : `${first} ${second}`) {
     case 'login':
       return login(values, world)
@@ -89,10 +103,14 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
       return importKnowledge(await signedIn(world), one(rest, 'COMPANY'), one(rest.slice(1), 'FILE'), values['dry-run'] === true, world)
     case 'knowledge export':
       return exportKnowledge(await signedIn(world), one(rest, 'COMPANY'), world)
-    case 'forms list':
-      return listForms(await signedIn(world), one(rest, 'COMPANY'), world)
-    case 'forms put':
-      return putForms(await signedIn(world), one(rest, 'COMPANY'), one(rest.slice(1), 'FILE'), world)
+    case 'templates list':
+      await listTemplates(await signedIn(world), one(rest, 'COMPANY'), world.write, world.signal)
+      return DONE
+    case 'templates put': {
+      const [companyId, kind, channel, file] = [one(rest, 'COMPANY'), one(rest.slice(1), 'KIND'), one(rest.slice(2), 'CHANNEL'), one(rest.slice(3), 'FILE')]
+      await putTemplate(await signedIn(world), companyId, kind, channel, file, world.write, world.signal)
+      return DONE
+    }
     case 'try':
       return tryWords(await signedIn(world), one([second], 'COMPANY'), rest.join(' '), world)
     case 'calls tail':
@@ -225,31 +243,6 @@ function reportImport(reply: unknown, dryRun: boolean, world: CliWorld): number 
 async function exportKnowledge(client: ApiClient, companyId: string, world: CliWorld): Promise<number> {
   const response = await client.open('GET', `/companies/${encodeURIComponent(companyId)}/knowledge-export.csv`, undefined, {}, world.signal)
   world.write(await response.text())
-  return DONE
-}
-
-async function listForms(client: ApiClient, companyId: string, world: CliWorld): Promise<number> {
-  const schema = z.object({ items: z.array(z.looseObject({ id: z.string(), name: z.string(), outcome: z.string(), enabled: z.boolean(), slots: z.array(z.looseObject({ id: z.string() })) })) })
-  const { items } = schema.parse(await client.ask('GET', `/companies/${encodeURIComponent(companyId)}/forms`, undefined, world.signal))
-  for (const form of items) world.write(`${form.id}\t${form.outcome}\t${form.enabled ? 'on' : 'off'}\t${form.slots.map((slot) => slot.id).join(' ')}\t${form.name}\n`)
-  return DONE
-}
-
-async function putForms(client: ApiClient, companyId: string, file: string, world: CliWorld): Promise<number> {
-  const one = documentSchema.pipe(z.looseObject({ id: z.string() }))
-  const forms = z.union([z.array(one), z.object({ forms: z.array(one) }).transform((given) => given.forms), one.transform((form) => [form])]).parse(JSON.parse(await readFile(file, 'utf8')))
-  const base = `/companies/${encodeURIComponent(companyId)}/forms`
-  for (const form of forms) {
-    // What is there is replaced whole, under the version that was looked at.
-    const response = await client.open('GET', base, undefined, {}, world.signal)
-    const version = response.headers.get('etag') ?? ''
-    const { items } = z.object({ items: z.array(z.looseObject({ id: z.string() })) }).parse(await response.json())
-    const isThere = items.some((each) => each.id === form.id)
-    const { id, ...fields } = form
-    const reply = isThere ? await client.open('PATCH', `${base}/${encodeURIComponent(id)}`, fields, { 'if-match': version }, world.signal) : await client.open('POST', base, form, {}, world.signal)
-    await reply.body?.cancel()
-    world.write(`form ${id}, ${isThere ? 'changed' : 'new'}\n`)
-  }
   return DONE
 }
 

@@ -143,6 +143,33 @@ t.test('a command that is wrong says what would be right', async (t) => {
   t.match(await run('login', '--url', 'http://127.0.0.1:1', '--email', 'nobody@example.com'), { status: 2, err: /does not answer/ })
 })
 
+t.test('services, resources and texts are put from files and listed, and what is wrong is refused by name', async (t) => {
+  const { run, world, folder, url } = await openCli(t)
+  await world.addUser(PLATFORM, 'owner', 'owner@example.com')
+  await run('login', '--url', url, '--email', 'owner@example.com')
+  const file = join(folder, 'setup.json')
+  const put = (what: string, content: unknown) => {
+    writeFileSync(file, JSON.stringify(content))
+    return run(what, 'put', 'polar-bay', file)
+  }
+  t.match(await put('resources', { resources: [{ id: 'crew', name: 'Crew', capacity: 2, skills: ['gas'] }] }), { status: 0, out: 'resource crew, new\n' })
+  t.match(await put('services', { id: 'visit', name: 'Visit', durationMinutes: 60, resourceIds: ['crew'] }), { status: 0, out: 'service visit, new\n' })
+  t.match(await put('services', [{ id: 'visit', name: 'House visit', durationMinutes: 90, resourceIds: ['crew'] }]), { status: 0, out: 'service visit, changed\n' })
+  t.match(await put('services', { id: 'odd', name: 'Odd', durationMinutes: 7 }), { status: 1, err: /durationMinutes/ })
+  t.match(await run('services', 'list', 'polar-bay'), { status: 0, out: 'visit\t90 min\ton\tcrew\tHouse visit\n' })
+  t.match(await run('resources', 'list', 'polar-bay'), { status: 0, out: 'crew\t2 at once\ton\tgas\tCrew\n' })
+  t.match(await run('resources', 'put', 'polar-bay'), { status: 2, err: /FILE is missing/ })
+
+  const listed = await run('templates', 'list', 'polar-bay')
+  t.equal(listed.status, 0, listed.err)
+  const [kind = '', channel = ''] = listed.out.split('\n').find((line) => line.includes('\tsms\t'))?.split('\t') ?? []
+  writeFileSync(file, JSON.stringify({ subject: '', text: 'See you soon at {{ company.name }}. Reply STOP to opt out.' }))
+  t.match(await run('templates', 'put', 'polar-bay', kind, channel, file), { status: 0, out: new RegExp(`^template ${kind} sms, kept`) })
+  t.match((await run('templates', 'list', 'polar-bay')).out, new RegExp(`${kind}\tsms\tcompany\tSee you soon`))
+  writeFileSync(file, JSON.stringify({ subject: '', text: 'Hello {{ password }}.' }))
+  t.match(await run('templates', 'put', 'polar-bay', kind, channel, file), { status: 1, err: /password/ })
+})
+
 t.test('forms are put from a file, new or in place of what is there, and listed', async (t) => {
   const { run, world, folder, url } = await openCli(t)
   await world.addUser(PLATFORM, 'owner', 'owner@example.com')
