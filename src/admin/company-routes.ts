@@ -4,6 +4,7 @@ import { ClientsViaError } from '../core/errors.ts'
 import { deleteRecordings } from '../call/recording.ts'
 import type { UsageRates } from '../call/spend.ts'
 import { uuidv7 } from '../core/ids.ts'
+import { endAccess, hasPeople } from '../security/company-access.ts'
 import { PLATFORM } from '../security/roles.ts'
 import { checkCompany } from '../tenancy/company-check.ts'
 import { companySchema, type Company } from '../tenancy/company.ts'
@@ -50,6 +51,8 @@ function manyCompanies(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts)
     handler: async ({ body, state, signal }) => {
       const id = body.id ?? uuidv7(deps.clock.wallTime())
       state.auditTarget = `company/${id}`
+      const isTaken = (await ports.companies.get(id, signal)) !== null || (await hasPeople(deps.security.store, id, signal))
+      if (isTaken) throw new ClientsViaError('CONFLICT', `id: ${id} is taken, or was: choose another`, { field: 'id' })
       const company = await ports.companies.save(id, checkSpending(checkCompany({ ...body, id }), ports.rates), 0, signal)
       ports.saved(id)
       return { status: 201, body: company, etag: etagOf(company.version), location: `/api/v1/companies/${id}` }
@@ -88,6 +91,7 @@ function oneCompany(api: FastifyInstance, deps: AdminDeps, ports: AdminPorts): v
     summary: 'Delete a company with its agents, knowledge, calls and recordings', params: companyParams, replies: { 204: z.undefined() },
     handler: async ({ companyId, state, signal }) => {
       state.auditTarget = `company/${companyId}`
+      await endAccess({ ...deps.security, clock: deps.clock }, companyId, signal)
       await ports.companies.delete(companyId, signal)
       if (ports.recordings !== null) await deleteRecordings(ports.recordings, companyId, {}, signal)
       ports.saved(companyId)

@@ -279,3 +279,20 @@ t.test('an appointment that ends before it begins, or with nobody to call back, 
   t.equal(fieldOf({ customer: { name: 'Pat Doe', phoneNumberE164: '239 555 0143' } }), 'customer.phoneNumberE164')
   t.equal(fieldOf({ startsAt: 'tomorrow at ten' }), 'startsAt')
 })
+
+t.test('T25 a company that is gone leaves no way in: not by its sessions, not by its keys, and not by a new company of the same id', async (t) => {
+  const world = await openCompanyWorld()
+  const { as, app } = world
+  const platform = await as('platform', 'owner')
+  const owner = await as('harbor-lane', 'owner')
+  const made = (await owner('POST', '/companies/harbor-lane/api-keys', { label: 'script', scopes: ['config:read'] })).json()
+  const byKey = () => app.inject({ url: '/api/v1/companies/harbor-lane', headers: { authorization: `Bearer ${String(made.secret)}` } })
+  t.equal((await byKey()).statusCode, 200)
+  const before = (await platform('GET', '/companies/harbor-lane')).json()
+  t.equal((await platform('DELETE', '/companies/harbor-lane')).statusCode, 204)
+  t.same([(await owner('GET', '/auth/me')).statusCode, (await byKey()).statusCode], [401, 401])
+  const { name, industry, timeZone } = before
+  const again = await platform('POST', '/companies', { id: 'harbor-lane', name, industry, timeZone })
+  t.match([again.statusCode, again.json().errors], [409, [{ field: 'id' }]])
+  t.equal((await platform('POST', '/companies', { id: 'harbor-two', name, industry, timeZone })).statusCode, 201)
+})
