@@ -13,7 +13,7 @@ export const REFUSALS: Readonly<Partial<Record<Fault, number>>> = { 401: 401, 42
 
 export const clock = new SystemClock()
 
-export type VendorRequest = Readonly<{ method: string; path: string; query: URLSearchParams; headers: IncomingMessage['headers']; body: Buffer }>
+export type VendorRequest = Readonly<{ method: string; path: string; query: URLSearchParams; headers: IncomingMessage['headers']; body: Buffer; arrivedAt: number }>
 
 export type VendorHandlers = Readonly<{
   /** Faults of the head (refused, status, reset, hang) are over by then; those of the body are the handler's, see `sendBody`. */
@@ -111,7 +111,7 @@ export class VendorServer {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const url = new URL(request.url ?? '/', this.url)
-    const whole = { method: request.method ?? 'GET', path: url.pathname, query: url.searchParams, headers: request.headers, body: Buffer.concat(chunks) }
+    const whole = { method: request.method ?? 'GET', path: url.pathname, query: url.searchParams, headers: request.headers, body: Buffer.concat(chunks), arrivedAt: clock.now() }
     this.requests.push(whole)
     const over = new AbortController()
     response.on('close', () => {
@@ -136,7 +136,7 @@ export class VendorServer {
 
   #upgrade(request: IncomingMessage, connection: Duplex, head: Buffer): void {
     const url = new URL(request.url ?? '/', this.url)
-    this.requests.push({ method: 'UPGRADE', path: url.pathname, query: url.searchParams, headers: request.headers, body: Buffer.alloc(0) })
+    this.requests.push({ method: 'UPGRADE', path: url.pathname, query: url.searchParams, headers: request.headers, body: Buffer.alloc(0), arrivedAt: clock.now() })
     const fault = this.#fault
     if (fault === 'reset') return void (connection as Socket).resetAndDestroy()
     if (fault === 'hang') return

@@ -101,7 +101,7 @@ export class OpenAiStandIn {
 
   async #stream(request: VendorRequest, response: ServerResponse, body: Readonly<Record<string, unknown>>, wire: Wire, signal: AbortSignal): Promise<void> {
     const read = wire.read(body)
-    const seen: SeenRequest = { path: request.path, authorization: request.headers.authorization ?? '', ...read, body, askedAt: clock.now(), tokensAt: [], sentTokens: 0, state: 'open' }
+    const seen: SeenRequest = { path: request.path, authorization: request.headers.authorization ?? '', ...read, body, askedAt: request.arrivedAt, tokensAt: [], sentTokens: 0, state: 'open' }
     this.asked.push(seen)
     signal.addEventListener('abort', () => {
       if (seen.state === 'open') seen.state = 'aborted'
