@@ -1,6 +1,8 @@
 import type { Expectation, SlotShape } from '../core/expectation.ts'
 
-/** Deepgram takes about 500 tokens of key terms; a hundred short ones stay below that. */
+/** Deepgram refuses a line with more than 500 tokens of key terms. A token is three or four letters; the rest is for where that is wrong. */
+const MOST_TOKENS = 450
+const LETTERS_A_TOKEN = 3
 const MOST_TERMS = 100
 
 /**
@@ -16,7 +18,14 @@ export function keyTerms(expectation: Expectation, vocabulary: readonly string[]
   }
   for (const shape of shapesOf(expectation)) if (shape.kind === 'choice') for (const option of shape.options) for (const phrase of [option.value, ...option.aliases]) add(phrase)
   for (const term of vocabulary) add(term)
-  return [...terms.values()].slice(0, MOST_TERMS)
+  let tokens = 0
+  const fitting = [...terms.values()].filter((term) => {
+    const itsTokens = Math.ceil(term.length / LETTERS_A_TOKEN)
+    if (tokens + itsTokens > MOST_TOKENS) return false
+    tokens += itsTokens
+    return true
+  })
+  return fitting.slice(0, MOST_TERMS)
 }
 
 function shapesOf(expectation: Expectation): readonly SlotShape[] {

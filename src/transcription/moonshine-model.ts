@@ -188,8 +188,11 @@ const LONGEST_PERIOD = 12
 const SURE_OF_SILENCE = -0.4
 const FEWEST_FORCED_TOKENS = 3
 const WORST_FORCED = -1.4
-/** A nat a token: free of harm on unrelated speech; 3 put menu words into a third of it. */
-const BIAS_WEIGHT = 1
+/**
+ * Nats a token. Of 36 sentences with a company's rare terms (three voices) 7 are heard without it, 15 with 1, 23 with 2; on 100 sentences of unrelated
+ * speech 33.9 % of the words are wrong with 2, 36.1 % without, and none of the terms is put there. 3 put menu words into a third of them.
+ */
+const BIAS_WEIGHT = 2
 const ONLY: readonly number[] = [0]
 
 function indexOfLargest(values: Float32Array, except = -1): number {

@@ -143,4 +143,7 @@ t.test("a company's form is what the ear listens for: services by their names, a
   t.match(expectation.slots.map((slot) => slot.shape), [{ kind: 'choice' }, { kind: 'digits', counts: [10] }, { kind: 'digits', counts: [5] }, { kind: 'words' }])
   t.equal(read(expectation, 'I need air conditioning repair'), 'act service=AC repair')
   t.same(keyTerms(expectation, ['Polar Bay', 'ac repair']), ['AC repair', 'air conditioning repair', 'Polar Bay'])
+  const long = keyTerms(expectation, Array.from({ length: 90 }, (_, i) => `a little bit of syrup number ${i}`))
+  t.same(long.slice(0, 2), ['AC repair', 'air conditioning repair'], 'what answers the question comes first')
+  t.ok(long.join('').length / 3 <= 500, 'no more than a vendor takes on one line')
 })

@@ -10,8 +10,10 @@ import { SystemClock } from '../../src/core/clock.ts'
 import type { Expectation, FormExpectation } from '../../src/core/expectation.ts'
 import type { Reading } from '../../src/core/reading.ts'
 import { Scope } from '../../src/core/scope.ts'
+import type { SpeakableText } from '../../src/core/speakable-text.ts'
 import { rarityOfPair } from '../../src/grammar/letter-pairs.ts'
 import { sentenceGrammar } from '../../src/grammar/sentence.ts'
+import { EmbeddedSynthesizer } from '../../src/synthesis/embedded-synthesizer.ts'
 import { biasedBeam } from '../../src/transcription/biased-beam.ts'
 import { EmbeddedSession } from '../../src/transcription/embedded-session.ts'
 import { EmbeddedTranscriber } from '../../src/transcription/embedded-transcriber.ts'
@@ -281,10 +283,12 @@ t.test('the real recogniser', async (t) => {
     rmSync(cacheDir, { recursive: true, force: true })
   })
   await transcriber.warm(new Scope().signal)
-  const heard = async (file: string, expectation: Expectation): Promise<{ text: string; reading: Reading | null }> => {
+  const heard = (file: string, expectation: Expectation): Promise<{ text: string; reading: Reading | null }> => {
     const wav = readWav(readFileSync(`media/calls/${file}.wav`))
-    const samples = decodeMulaw(encodeMulaw(resample(wav.channels[0] as Int16Array, wav.sampleRateHz, 8000)))
-    const session = transcriber.open({ companyId: 'company-1', callId: 'call-1', language: 'en', vocabulary: [] }, new Scope().signal)
+    return heardSamples(decodeMulaw(encodeMulaw(resample(wav.channels[0] as Int16Array, wav.sampleRateHz, 8000))), expectation, [])
+  }
+  const heardSamples = async (samples: Int16Array, expectation: Expectation, vocabulary: readonly string[]): Promise<{ text: string; reading: Reading | null }> => {
+    const session = transcriber.open({ companyId: 'company-1', callId: 'call-1', language: 'en', vocabulary }, new Scope().signal)
     session.expect(expectation)
     const endMs = Math.floor(samples.length / 160) * 20
     for (const frame of frames(samples, 0, endMs)) session.push(frame)
@@ -301,6 +305,21 @@ t.test('the real recogniser', async (t) => {
   await t.test('takes a yes for a yes', async (t) => {
     const { reading } = await heard('emergency-yes', { kind: 'yes-no' })
     t.match(reading, { verdict: /act|read-back/, slots: [{ slotId: 'answer', value: 'yes' }] })
+  })
+
+  await t.test("hears the company's own terms in open speech, and no others", async (t) => {
+    const voice = new EmbeddedSynthesizer({ clock: new SystemClock(), workers: 1 })
+    t.teardown(() => voice.close())
+    const said = async (text: string, id: string): Promise<Int16Array> => {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of voice.synthesize(text as SpeakableText, { id, speed: 1 }, new Scope().signal)) chunks.push(chunk)
+      return decodeMulaw(Buffer.concat(chunks))
+    }
+    const terms = ['Polar Bay Air', 'Rheem', 'capacitor', 'Lehigh Acres']
+    const part = await said('The capacitor is bad.', 'awb')
+    t.notMatch((await heardSamples(part, { kind: 'open' }, [])).text, /capacitor/i, 'by sound alone it is something else')
+    t.match((await heardSamples(part, { kind: 'open' }, terms)).text, /capacitor/i)
+    t.notMatch((await heardSamples(await said('What are your opening hours on Saturday?', 'slt'), { kind: 'open' }, terms)).text, /polar|rheem|capacitor|lehigh/i)
   })
 
   await t.test('leaves a question a question, whatever was asked', async (t) => {
