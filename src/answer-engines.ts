@@ -133,9 +133,14 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
       ? new OpenAiEmbedder({ apiKey: account.apiKey, baseUrl: openai.baseUrl, model: openai.embeddingModel, dimensions: openai.embeddingDimensions })
       : null
   const index = engines.vectors === 'pinecone' && engines.pinecone.indexHost !== null ? new PineconeIndex({ clock, apiKey: engines.pinecone.apiKey?.reveal() ?? null, host: engines.pinecone.indexHost }) : null
-  const own = { embedder: deps.embedder, vectors: new FileVectorStore(join(deps.cacheDir, 'vectors'), deps.embedder.dimensions) }
   // One file a length of vector, and one owner a file.
-  const vectors = encoder === null || encoder.dimensions === deps.embedder.dimensions ? own.vectors : new FileVectorStore(join(deps.cacheDir, 'vectors'), encoder.dimensions)
+  const files = new Map<number, FileVectorStore>()
+  const vectorsOf = ({ dimensions }: Embedder): FileVectorStore => {
+    const file = files.get(dimensions) ?? new FileVectorStore(join(deps.cacheDir, 'vectors'), dimensions, (error) => logger.warn({ error: String(error) }, 'vectors not kept on disk'))
+    files.set(dimensions, file)
+    return file
+  }
+  const own = { embedder: deps.embedder, vectors: vectorsOf(deps.embedder) }
   const remote = index === null ? null : guardedIndex(index, breakers.of('pinecone vectors'), clock)
   const sync =
     index === null
@@ -196,7 +201,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
     forgetDecided: () => decided.clear(),
     close: async () => {
       ownModels.clear()
-      await Promise.all([first?.close(), quick?.close(), encoder?.close(), index?.close(), own.vectors.close(), vectors.close()])
+      await Promise.all([first?.close(), quick?.close(), encoder?.close(), index?.close(), ...[...files.values()].map((file) => file.close())])
     },
   }
 }

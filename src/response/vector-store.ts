@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs'
-import { appendFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { VectorStore } from './embedder.ts'
 
@@ -16,13 +16,16 @@ export class FileVectorStore implements VectorStore {
   readonly #path: string
   readonly #dimensions: number
   readonly #vectors = new Map<string, Float32Array>()
-  readonly #writing = new Set<Promise<void>>()
-  #isClosed = false
+  readonly #onFailure: (error: unknown) => void
+  #written: Promise<void> = Promise.resolve()
+  #closed = false
 
-  constructor(folder: string, dimensions: number) {
+  /** `onFailure`: a full or missing disk costs the next start its time, never an answer; this is where it is logged. */
+  constructor(folder: string, dimensions: number, onFailure: (error: unknown) => void) {
     mkdirSync(folder, { recursive: true })
     this.#path = join(folder, `vectors-${dimensions}.bin`)
     this.#dimensions = dimensions
+    this.#onFailure = onFailure
     this.#load()
   }
 
@@ -31,12 +34,8 @@ export class FileVectorStore implements VectorStore {
   }
 
   async put(model: string, entries: readonly Readonly<{ text: string; vector: Float32Array }>[]): Promise<void> {
-    // Whoever stops the server may take its folder away: vectors that come later are computed again at the next start.
-    if (this.#isClosed) return
-    if (this.#vectors.size + entries.length > MAX_VECTORS) {
-      this.#vectors.clear()
-      truncateSync(this.#path)
-    }
+    const startAnew = this.#vectors.size + entries.length > MAX_VECTORS
+    if (startAnew) this.#vectors.clear()
     const records: Buffer[] = []
     for (const { text, vector } of entries) {
       const key = keyOf(model, text)
@@ -44,16 +43,19 @@ export class FileVectorStore implements VectorStore {
       this.#vectors.set(key.toString('hex'), vector)
       records.push(key, Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength))
     }
-    if (records.length === 0) return
-    const writing = appendFile(this.#path, Buffer.concat(records))
-    this.#writing.add(writing)
-    await writing.finally(() => this.#writing.delete(writing))
+    if (records.length === 0 || this.#closed) return
+    const before = this.#written
+    this.#written = (async () => {
+      await before
+      await writeFile(this.#path, Buffer.concat(records), { flag: startAnew ? 'w' : 'a' })
+    })().catch(this.#onFailure)
+    await this.#written
   }
 
-  /** Waits for what is being written; nothing is written afterwards. */
+  /** Resolves when nothing is being written any more; what comes later is kept in memory only. */
   async close(): Promise<void> {
-    this.#isClosed = true
-    await Promise.allSettled(this.#writing)
+    this.#closed = true
+    await this.#written
   }
 
   #load(): void {

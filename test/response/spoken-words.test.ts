@@ -156,26 +156,40 @@ t.test('manners change words, never facts', async (t) => {
 t.test('vectors survive a restart, and a record cut short by a crash does not', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vectors-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
-  const first = new FileVectorStore(folder, 3)
+  const open = (): FileVectorStore => new FileVectorStore(folder, 3, (error) => t.fail(String(error)))
+  const first = open()
   await first.put('m', [{ text: 'hello', vector: Float32Array.of(1, 2, 3) }])
   appendFileSync(join(folder, 'vectors-3.bin'), Buffer.alloc(10))
-  const second = new FileVectorStore(folder, 3)
+  const second = open()
   t.same([...(second.get('m', 'hello') ?? [])], [1, 2, 3])
   t.equal(second.get('other', 'hello'), null)
   await second.put('m', [{ text: 'bye', vector: Float32Array.of(4, 5, 6) }])
-  t.same([...(new FileVectorStore(folder, 3).get('m', 'bye') ?? [])], [4, 5, 6])
+  t.same([...(open().get('m', 'bye') ?? [])], [4, 5, 6])
   t.notOk(readFileSync(join(folder, 'vectors-3.bin')).includes('hello'), 'texts are not kept')
 })
 
 t.test('a server that stops waits for the vectors it is writing, and writes none afterwards', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'vectors-'))
-  const store = new FileVectorStore(folder, 3)
+  const store = new FileVectorStore(folder, 3, (error) => t.fail(String(error)))
   const writing = store.put('m', [{ text: 'hello', vector: Float32Array.of(1, 2, 3) }])
   await store.close()
-  t.ok(new FileVectorStore(folder, 3).get('m', 'hello'))
+  t.ok(new FileVectorStore(folder, 3, (error) => t.fail(String(error))).get('m', 'hello'))
   await writing
   rmSync(folder, { recursive: true })
   await store.put('m', [{ text: 'late', vector: Float32Array.of(4, 5, 6) }])
+})
+
+t.test('a disk that is gone costs vectors their next start, not the server', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'vectors-'))
+  const failures: unknown[] = []
+  const store = new FileVectorStore(folder, 3, (error) => failures.push(error))
+  rmSync(folder, { recursive: true })
+  await store.put('m', [{ text: 'hello', vector: Float32Array.of(1, 2, 3) }])
+  t.match(failures, [{ code: 'ENOENT' }], 'told')
+  t.same([...(store.get('m', 'hello') ?? [])], [1, 2, 3], 'and known as long as the server runs')
+  await store.close()
+  await store.put('m', [{ text: 'bye', vector: Float32Array.of(4, 5, 6) }])
+  t.equal(failures.length, 1, 'after the end nothing is written')
 })
 
 t.test('a company is read once, served stale while it is refreshed, and afresh after a save', async (t) => {
