@@ -69,6 +69,8 @@ export type Platform = Readonly<{
   breakers: Breakers
   phrases: PhraseCache
   answers: Pick<AnswerEngines, 'forgetDecided'>
+  /** Nothing is being heard, judged or made that a caller waits for. Time that waits for this makes a call with the real engines the same on every machine. */
+  atRest: () => boolean
   /** Starts listening, then warms what a first call needs. Resolves when calls may come. */
   start: () => Promise<Readonly<{ port: number; publicBaseUrl: string }>>
   /** Takes no new calls, lets the live ones finish within the grace, then closes everything. Idempotent. */
@@ -76,8 +78,7 @@ export type Platform = Readonly<{
 }>
 
 /** Wires the rooms together: the only place that knows which engine stands behind which contract. */
-export async function createPlatform(config: Config, logger: Logger, place: Place = ONLY_PROCESS): Promise<Platform> {
-  const clock = new SystemClock()
+export async function createPlatform(config: Config, logger: Logger, place: Place = ONLY_PROCESS, clock: Clock = new SystemClock()): Promise<Platform> {
   const scope = new Scope()
   const metrics = createMetrics({ process: true })
   const events = new EventBus()
@@ -243,6 +244,12 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     const until = later(clock.now(), LONGEST_WARMING_PAUSE_MS)
     while (service.registry.liveCount > 0 && clock.now() < until) await clock.sleep(WARMING_POLL_MS, scope.signal)
   }
+  /** Phrases that are being made and written. Waited for at the end: whoever stops the server may remove its folder. */
+  const underWay = new Set<Promise<void>>()
+  const inBackground = (work: Promise<void>): void => {
+    underWay.add(work)
+    void work.finally(() => underWay.delete(work))
+  }
   const warmCompany = async (companyId: string): Promise<void> => {
     const context = await contexts.load(companyId, scope.signal)
     const voice = { id: context.agent.voice.id, speed: context.agent.voice.speed }
@@ -255,10 +262,11 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
         await voiceOf(context).warm([text], voice, scope.signal)
       }
     }
-    void warmTheRest()
-      .catch((error: unknown) => {
+    inBackground(
+      warmTheRest().catch((error: unknown) => {
         if (!scope.ended) logger.warn({ companyId, error: String(error) }, 'some phrases are not ready')
-      })
+      }),
+    )
   }
 
   const notWarm = (companyId: string, error: unknown): void => {
@@ -287,7 +295,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     },
     warm: (companyId) => {
       if (seat.isFirst) answers.knowledgeChanged(companyId)
-      void warmCompany(companyId).catch((error: unknown) => notWarm(companyId, error))
+      inBackground(warmCompany(companyId).catch((error: unknown) => notWarm(companyId, error)))
     },
     print: (line) => process.stdout.write(`${line}\n`),
   })
@@ -317,6 +325,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     await closeServer(app, clock)
     scope.end('the server stops')
     await Promise.all([speech.close(), voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close(), answers.close()])
+    await Promise.all(underWay)
     await notifications.stop()
     await admin.close()
     await store.close()
@@ -330,6 +339,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     breakers,
     phrases,
     answers,
+    atRest: () => [transcriber, voiceActivity, synthesizer.pool, embedder].every((engine) => engine.unfinished === 0),
     start: async () => {
       // The voice speaks the first lines while the recogniser still loads: two cores, two jobs.
       const ears = Promise.all([transcriber.warm(scope.signal), voiceActivity.warm(scope.signal)])

@@ -7,6 +7,7 @@ const SESSION: VoiceActivitySession = { push: () => undefined, close: () => unde
  * whose recogniser tells the ends of turns itself; in noise it takes sounds for speech that Silero does not.
  */
 export class LevelOnlyVoiceActivity implements VoiceActivityEngine {
+  readonly unfinished = 0
   readonly stats = { calls: 0, runs: 0, skipped: 0 } as const
 
   open(): VoiceActivitySession {

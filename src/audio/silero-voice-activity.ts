@@ -80,6 +80,11 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
     return { sessions: this.#sessions.size, droppedWindows: this.#droppedWindows, restarts: this.#restarts, windows: this.#windows, batches: this.#batches }
   }
 
+  /** Calls with a window that waits or is being judged, and the model while it loads. */
+  get unfinished(): number {
+    return this.#waiting.length + this.#inWorker.length + (this.#state === 'starting' ? 1 : 0)
+  }
+
   /** Ends the worker as a crash would; a new one takes over. For drills and tests. */
   async restartWorker(): Promise<void> {
     await stopWorker(this.#worker, this.#clock)

@@ -54,6 +54,12 @@ export class EmbeddedEmbedder implements Embedder {
     return orAborted(Promise.all(texts.map((text) => this.#one(text, texts.length === 1, signal))), signal)
   }
 
+  /** Questions that somebody waits for; phrases are indexed when there is time. */
+  get unfinished(): number {
+    if (this.#worker === null) return 0
+    return [...this.#waiting, ...(this.#running?.jobs ?? [])].filter((job) => job.isQuestion).length
+  }
+
   /** For tests and for whoever supervises the machine: ends the worker as a crash would. */
   async crash(): Promise<void> {
     await this.#worker?.terminate()

@@ -48,6 +48,11 @@ export class FlitePool {
     return this.#live.length + this.#warm.length
   }
 
+  /** Clauses that a caller waits for. */
+  get unfinished(): number {
+    return this.#live.length + this.#seats.filter((seat) => seat.job?.priority === 'live').length
+  }
+
   /** The threads that run now; for diagnosis, and for a test that kills one. */
   get workers(): readonly Worker[] {
     return this.#seats.flatMap((seat) => (seat.worker === null ? [] : [seat.worker]))

@@ -46,6 +46,11 @@ export class EmbeddedTranscriber implements Transcriber {
     return this.#pool.stats
   }
 
+  /** Decodes asked for and not yet answered, and models that load. */
+  get unfinished(): number {
+    return this.#pool.unfinished
+  }
+
   /** Ends every worker as a crash would. What was being decoded is decoded again by the next worker. For drills and tests. */
   restartWorkers(): Promise<void> {
     return this.#pool.restartWorkers()

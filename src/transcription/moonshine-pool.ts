@@ -117,6 +117,10 @@ export class MoonshinePool implements DecodePool {
     return { withdraw: () => this.#withdraw(job) }
   }
 
+  get unfinished(): number {
+    return this.#queue.length + this.#slots.filter((slot) => slot.job !== null || slot.state === 'starting').length
+  }
+
   get stats(): MoonshinePoolStats {
     return {
       workers: this.#slots.length,
