@@ -7,7 +7,7 @@ import { userRoutes } from '../../src/admin/user-routes.ts'
 import type { ClientFacts } from '../../src/security/client.ts'
 import { openLocator } from '../../src/security/geo.ts'
 import type { SecurityNotifier } from '../../src/security/notifier.ts'
-import type { Argon2Cost } from '../../src/security/passwords.ts'
+import type { Argon2Cost, HashingEngine } from '../../src/security/passwords.ts'
 import type { SecurityPolicy } from '../../src/security/policy.ts'
 import { principalOfUser, type Principal } from '../../src/security/principal.ts'
 import type { User } from '../../src/security/records.ts'
@@ -44,7 +44,7 @@ export type World = Readonly<{
 export type SignInOptions = Readonly<{ password?: string; key?: DeviceKey | null; address?: string; headers?: Record<string, string> }>
 
 export async function openWorld(
-  options: Readonly<{ policy?: Partial<SecurityPolicy>; deps?: Partial<AdminDeps>; resources?: readonly Resources[]; cost?: Argon2Cost; storePath?: string }> = {},
+  options: Readonly<{ policy?: Partial<SecurityPolicy>; deps?: Partial<AdminDeps>; resources?: readonly Resources[]; cost?: Argon2Cost; hashing?: HashingEngine; storePath?: string }> = {},
 ): Promise<World> {
   const clock = new VirtualClock()
   const sent: { email: string; token: string }[] = []
@@ -59,6 +59,7 @@ export async function openWorld(
     issuer: 'https://voice.example.com',
     policy: options.policy ?? {},
     passwordCost: options.cost ?? CHEAP,
+    ...(options.hashing === undefined ? {} : { hashing: options.hashing }),
   })
   const traces: World['traces'] = []
   const errors: unknown[] = []
