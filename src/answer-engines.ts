@@ -174,7 +174,7 @@ export function createAnswerEngines(deps: AnswerEngineDeps): AnswerEngines {
     meaning:
       encoder === null
         ? { ...own, remote }
-        : { embedder: guardedEmbedder(encoder, breakers.of(`${encoder.name} embeddings`), clock), vectors, remote, fallback: { ...own, afterMs: FALLBACK_AFTER_MS, clock } },
+        : { embedder: guardedEmbedder(encoder, breakers.of(`${encoder.name} embeddings`), clock), vectors: vectorsOf(encoder), remote, fallback: { ...own, afterMs: FALLBACK_AFTER_MS, clock } },
     spendOf: (companyId, callId, turn, answered) => {
       const spend = meter.take(companyId, callId, turn, answered)
       if (spend !== null) {

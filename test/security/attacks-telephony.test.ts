@@ -7,7 +7,8 @@ import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import { inbound } from '../../src/telephony/media-stream-protocol.ts'
 import { openCompanyWorld } from '../admin-resources/company-world.ts'
 import { MediaStreamCaller } from '../support/media-stream-caller.ts'
-import { AUTH_TOKEN, BASE, CALL, CLAIMS, telephonyServer, until, UPGRADE } from '../telephony/telephony-server.ts'
+import { AUTH_TOKEN, BASE, CALL, CLAIMS, telephonyServer, UPGRADE } from '../telephony/telephony-server.ts'
+import { until } from '../support/until.ts'
 
 t.test('T2 a server whose auth token is empty does not start, and says which setting it is', async (t) => {
   const { status, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, '../../src/main.ts')], {

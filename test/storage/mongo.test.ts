@@ -178,9 +178,7 @@ function mongoTests(url: string): void {
     const waiting = calls.get('a', 'CA1', hungUp.signal)
     hungUp.abort(new Error('hung up'))
     await t.rejects(waiting, { message: 'hung up' })
-    const startedAt = performance.now()
     const error = await calls.get('a', 'CA1').catch((reason: unknown) => reason)
     t.ok(isClientsViaError(error, 'STORE_FAILED'))
-    t.ok(performance.now() - startedAt < 5000)
   })
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { InMemoryCallDirectory } from '../../src/call/call-directory.ts'
 import { SystemClock, type Clock } from '../../src/core/clock.ts'
@@ -17,6 +16,7 @@ import { callDirectoryContract } from '../call/call-directory-contract.ts'
 import { testSecurityStore } from '../security/repository-contract.ts'
 import { FaultyLink } from '../support/faulty-link.ts'
 import { redisService } from '../support/services.ts'
+import { until } from '../support/until.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { mediaTokensContract } from '../telephony/media-tokens-contract.ts'
 
@@ -28,21 +28,25 @@ const CLAIMS = { companyId: 'c1', callSid: 'CA1', accountSid: 'AC1', from: '+155
 const { signal } = new AbortController()
 
 /** Slow machines must not see timeouts where none is meant. */
-const PATIENT_MS = 5000
+const PATIENT_MS = 30_000
 
 const redis = await redisService(1)
 if (redis !== null) redisTests(redis)
 
 function redisTests({ url, host, port }: Readonly<{ url: string; host: string; port: number }>): void {
-  const linkTo = (t: Test, to: string, commandTimeoutMs = PATIENT_MS): RedisLink => {
-    const link = new RedisLink({ url: to, clock, commandTimeoutMs })
+  const linkTo = (t: Test, to: string, commandTimeoutMs = PATIENT_MS, time: Clock = clock): RedisLink => {
+    const link = new RedisLink({ url: to, clock: time, commandTimeoutMs })
     t.teardown(() => link.close())
+    return link
+  }
+  const connected = async (t: Test, to = url): Promise<RedisLink> => {
+    const link = linkTo(t, to)
+    t.ok(await link.ready(PATIENT_MS), 'Redis answers')
     return link
   }
   /** A connection to an empty Redis. */
   const fresh = async (t: Test): Promise<RedisLink> => {
-    const link = linkTo(t, url)
-    t.ok(await link.ready(PATIENT_MS), 'Redis answers')
+    const link = await connected(t)
     await link.run((client) => client.flushdb())
     return link
   }
@@ -93,8 +97,7 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
   })
 
   void t.test('of sign-ins that race in several processes one session is live', async (t) => {
-    const processes = [new RedisSessionRepository(await fresh(t), THAT_DAY), new RedisSessionRepository(linkTo(t, url), THAT_DAY), new RedisSessionRepository(linkTo(t, url), THAT_DAY)]
-    await sleep(50)
+    const processes = [await fresh(t), await connected(t), await connected(t)].map((link) => new RedisSessionRepository(link, THAT_DAY))
     const at = THAT_DAY.wallTime().toISOString()
     const open = (process: number, name: string): Promise<unknown> =>
       (processes[process] as RedisSessionRepository).open('a', {
@@ -119,8 +122,7 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
 
   void t.test('a media token works once over all processes, whichever issued it', async (t) => {
     const one = new RedisMediaTokens(await fresh(t), clock, KEYS)
-    const other = new RedisMediaTokens(linkTo(t, url), clock, [new Uint8Array(32).fill(9), ...KEYS])
-    await sleep(50)
+    const other = new RedisMediaTokens(await connected(t), clock, [new Uint8Array(32).fill(9), ...KEYS])
     const token = await one.issue(CLAIMS)
     const won = await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? one : other).consume(token)))
     t.equal(won.filter((claims) => claims !== null).length, 1)
@@ -136,29 +138,39 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     const tokens = new RedisMediaTokens(link, clock, KEYS)
     const [before, hanging] = [await tokens.issue(CLAIMS), await tokens.issue(CLAIMS)]
     wire.set('hang')
-    const startedAt = performance.now()
-    t.same(await tokens.consume(hanging), CLAIMS)
-    t.ok(performance.now() - startedAt < 1000, 'a Redis that hangs costs the timeout, not more')
+    t.same(await tokens.consume(hanging), CLAIMS, 'though the Redis that hangs never answers')
     wire.set('down')
-    await sleep(20)
+    await until(() => !link.isUp)
     t.same(await tokens.consume(before), CLAIMS)
     t.equal(await tokens.consume(before), null, 'used in this process')
     t.same(await tokens.consume(await tokens.issue(CLAIMS)), CLAIMS, 'issued while it is away')
   })
 
-  void t.test('a Redis that hangs is waited for three times and then left alone', async (t) => {
+  void t.test('a Redis that hangs is waited for three times and then left alone for a second', async (t) => {
     const { wire, wireUrl } = await throughWire(t)
-    const link = linkTo(t, wireUrl, CALL_PATH_TIMEOUT_MS)
-    t.ok(await link.ready(PATIENT_MS))
+    const virtual = new VirtualClock()
+    const link = linkTo(t, wireUrl, CALL_PATH_TIMEOUT_MS, virtual)
+    await until(() => link.isUp)
     wire.set('hang')
-    for (let i = 0; i < 3; i += 1) await t.rejects(link.run((client) => client.get('x')), { code: 'STORE_FAILED' })
+    let asked = 0
+    const ask = (): Promise<string | null> =>
+      link.run((client) => {
+        asked += 1
+        return client.get('x')
+      })
+    for (let i = 0; i < 5; i += 1) await t.rejects(ask(), { code: 'STORE_FAILED' })
+    t.equal(asked, 3, 'nobody asks it any more, so nobody waits')
     t.equal(link.isUp, false)
-    const startedAt = performance.now()
-    await t.rejects(link.run((client) => client.get('x')), { code: 'STORE_FAILED' })
-    t.ok(performance.now() - startedAt < CALL_PATH_TIMEOUT_MS, 'at once')
     wire.set('up')
-    t.ok(await link.ready(PATIENT_MS), 'and taken back when it answers')
-    t.equal(await link.run((client) => client.get('x')), null)
+    await virtual.advance(999)
+    t.equal(link.isUp, false)
+    // A machine that is busy may still be late.
+    const answered = async (): Promise<boolean> => {
+      await virtual.advance(1000)
+      return (await ask().catch(() => 'late')) === null
+    }
+    await until(answered)
+    t.ok(link.isUp, 'and taken back when it answers')
   })
 
   void t.test('whoever has hung up does not wait for Redis', async (t) => {
@@ -172,18 +184,29 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     await t.rejects(waiting, { message: 'hung up' })
   })
 
+  let directories = 0
+  const fenceOf = (directory: number): string => `fence-${directory}`
   const directoryOn = (t: Test, to: string, options: { clock?: Clock } = {}) => {
     const listener = listen(t, to)
     const link = linkTo(t, to)
     const directory = new RedisCallDirectory({ link, listener, clock: options.clock ?? clock, here: new InMemoryCallDirectory({ maxCalls: 100 }), maxCalls: 3, onProblem: () => undefined })
-    return { directory, link, ready: async () => void (await listener.listening(), await link.ready(PATIENT_MS)) }
+    let fences = 0
+    listener.hear(fenceOf(directories), () => (fences += 1))
+    const channel = fenceOf(directories++)
+    /** What was sent before has been done, and what Redis told of it has arrived: both keep their order. */
+    const settled = async (): Promise<void> => {
+      const before = fences
+      await link.run((client) => client.publish(channel, ''))
+      await until(() => fences > before)
+    }
+    return { directory, link, settled, ready: async () => void (await listener.listening(), await link.ready(PATIENT_MS)) }
   }
 
   callDirectoryContract(t, 'in Redis', async (t) => {
     await fresh(t)
     const [one, other] = [directoryOn(t, url), directoryOn(t, url)]
     await Promise.all([one.ready(), other.ready()])
-    return { one: one.directory, other: other.directory, settle: () => sleep(30) }
+    return { one: one.directory, other: other.directory, settle: async () => void (await one.settled(), await other.settled(), await one.settled()) }
   })
 
   void t.test('the newest stream of a call wins over all processes, and a process that died gives its places back', async (t) => {
@@ -194,7 +217,7 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     one.directory.onEnd((_, callSid) => ended.push(callSid))
     await one.directory.begin('polar', 'CA1', '2026-03-02T15:00:00Z', signal)
     await other.directory.begin('polar', 'CA1', '2026-03-02T15:00:05Z', signal)
-    await sleep(30)
+    await until(() => ended.length > 0)
     t.same(ended, ['CA1'])
     await one.directory.finish('polar', 'CA1')
     t.equal((await other.directory.live('polar', signal)).length, 1, 'the older one leaving does not end the newer one')
@@ -214,7 +237,7 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     const watching = directoryOn(t, url)
     await Promise.all([cut.ready(), watching.ready()])
     wire.set('down')
-    await sleep(20)
+    await until(() => !cut.link.isUp)
     t.equal(await cut.directory.admit('polar', 'CA1', 1, signal), 'admitted')
     await cut.directory.begin('polar', 'CA1', '2026-03-02T15:00:00Z', signal)
     t.equal(await cut.directory.admit('polar', 'CA2', 1, signal), 'company-full', 'its own limit holds')
@@ -226,7 +249,7 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     const scope = new Scope()
     void cut.directory.keepLeases(scope.signal).catch(() => undefined)
     await virtual.advance(10_000)
-    await sleep(30)
+    await until(async () => (await watching.directory.live('polar', signal)).length > 0)
     t.same(await watching.directory.live('polar', signal), [{ callSid: 'CA1', startedAt: '2026-03-02T15:00:00Z' }])
     t.same(await cut.directory.continuation('polar', 'CA1', signal), { kind: 'hang-up' }, 'what was decided meanwhile is not forgotten')
     scope.end('done')
@@ -236,18 +259,18 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     const link = await fresh(t)
     const [hereEars, thereEars] = [listen(t), listen(t)]
     const here = new RedisBreakerState(link, hereEars, clock)
-    const there = new RedisBreakerState(linkTo(t, url), thereEars, clock)
+    const there = new RedisBreakerState(await connected(t), thereEars, clock)
     await Promise.all([hereEars.listening(), thereEars.listening()])
-    here.open('deepgram:platform', 30_000)
-    t.ok(here.openForMs('deepgram:platform') > 29_000, 'at once where it was found')
-    await sleep(50)
-    t.ok(there.openForMs('deepgram:platform') > 29_000)
+    here.open('deepgram:platform', 600_000)
+    t.ok(here.openForMs('deepgram:platform') > 0, 'at once where it was found')
+    await until(() => there.openForMs('deepgram:platform') > 0)
+    t.ok(there.openForMs('deepgram:platform') > 0)
     t.equal(there.openForMs('deepgram:own-key'), 0)
     const starting = new RedisBreakerState(link, listen(t), clock)
     await starting.catchUp()
-    t.ok(starting.openForMs('deepgram:platform') > 29_000)
+    t.ok(starting.openForMs('deepgram:platform') > 0)
     there.close('deepgram:platform')
-    await sleep(50)
+    await until(() => here.openForMs('deepgram:platform') === 0)
     t.equal(here.openForMs('deepgram:platform'), 0)
   })
 
@@ -260,7 +283,7 @@ function redisTests({ url, host, port }: Readonly<{ url: string; host: string; p
     const attempts = new RedisAttemptRepository(link, embedded.attempts)
     const limit = { free: 1, firstDelayMs: 1000, maxDelayMs: 4000, forgetAfterMs: 60_000 }
     wire.set('down')
-    await sleep(20)
+    await until(() => !link.isUp)
     t.match(await attempts.begin('a', 'key', limit, 0), { allowed: true })
     t.match(await attempts.begin('a', 'key', limit, 0), { allowed: false })
   })

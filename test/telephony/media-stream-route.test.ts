@@ -3,7 +3,8 @@ import { Scope } from '../../src/core/scope.ts'
 import { DEFAULT_LIMITS } from '../../src/telephony/media-stream-route.ts'
 import { inbound } from '../../src/telephony/media-stream-protocol.ts'
 import { MediaStreamCaller, UpgradeRefused, type CallerIds } from '../support/media-stream-caller.ts'
-import { CALL, CLAIMS, UPGRADE, telephonyServer, tokenIn, until } from './telephony-server.ts'
+import { until } from '../support/until.ts'
+import { CALL, CLAIMS, UPGRADE, telephonyServer, tokenIn } from './telephony-server.ts'
 
 t.test('C1 a caller is answered: signed webhook, one-use token, media both ways, stop', async (t) => {
   const { post, dial, handler, telephony, logged } = await telephonyServer(t)

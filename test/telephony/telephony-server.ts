@@ -7,6 +7,7 @@ import { InMemoryMediaTokens, type MediaClaims, type MediaTokens } from '../../s
 import { registerTelephony, type Telephony } from '../../src/telephony/telephony.ts'
 import { MediaStreamCaller, type CallerIds } from '../support/media-stream-caller.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
+import { until } from '../support/until.ts'
 import { ScriptedCallHandler } from './scripted-call-handler.ts'
 
 export const AUTH_TOKEN = '12345678901234567890123456789012'
@@ -83,15 +84,6 @@ export async function telephonyServer(t: Test, over: { limits?: Partial<MediaStr
       await until(() => handler.calls.length > before)
       return caller
     },
-  }
-}
-
-/** Lets the sockets work until something is so. */
-export async function until(condition: () => boolean): Promise<void> {
-  const giveUpAt = performance.now() + 5000
-  while (!condition()) {
-    if (performance.now() > giveUpAt) throw new Error(`did not become so within 5 s: ${condition}`)
-    await new Promise((resolve) => setImmediate(resolve))
   }
 }
 

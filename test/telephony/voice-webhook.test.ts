@@ -1,7 +1,8 @@
 import t from 'tap'
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import { FALLBACK_TWIML } from '../../src/telephony/voice-twiml.ts'
-import { AUTH_TOKEN, BASE, CALL, telephonyServer, tokenIn, until } from './telephony-server.ts'
+import { until } from '../support/until.ts'
+import { AUTH_TOKEN, BASE, CALL, telephonyServer, tokenIn } from './telephony-server.ts'
 
 t.test('T1 nobody but the carrier gets an answer from a webhook, and nothing behind it hears of the attempt', async (t) => {
   const { post, handler, telephony } = await telephonyServer(t)
