@@ -3,12 +3,14 @@ import { z } from 'zod'
 import { BoundedQueue } from '../core/bounded-queue.ts'
 import { withDeadline } from '../core/deadline.ts'
 import type { Clock } from '../core/clock.ts'
-import { ClientsViaError } from '../core/errors.ts'
+import { ClientsViaError, isClientsViaError } from '../core/errors.ts'
 import { VendorSocket } from '../engines/vendor-socket.ts'
 import type { Voice } from './synthesizer.ts'
 
 /** With TLS to another continent; a sentence's own deadline cuts a slower one off. */
 const HANDSHAKE_MS = 1500
+/** For a handshake that everybody has left. */
+const FORGOTTEN_AFTER_MS = 10_000
 /** Pieces of one sentence: a minute of audio in the smallest that were seen. */
 const MOST_PIECES = 4000
 /** An interrupted line that does not fall silent within this time is not used again. */
@@ -38,7 +40,11 @@ export class SpeakLine {
 
   constructor(clock: Clock, access: SpeakAccess, voice: Voice) {
     this.#clock = clock
-    this.opened = this.#connect(access, voice)
+    this.opened = withDeadline(clock, HANDSHAKE_MS, null, () => this.#connect(access, voice)).catch((error: unknown) => {
+      const isLate = isClientsViaError(error, 'DEADLINE_PASSED')
+      this.close()
+      throw isLate ? new ClientsViaError('ENGINE_UNAVAILABLE', `no connection to the voice within ${HANDSHAKE_MS} ms`) : error
+    })
     this.opened.catch(() => undefined)
   }
 
@@ -88,7 +94,7 @@ export class SpeakLine {
       apiKey: access.apiKey ?? 'none',
       ...(access.baseUrl === null ? {} : { environment: environmentAt(access.baseUrl) }),
       transportFactory: (url: string, headers: Record<string, string>) => {
-        const socket = new VendorSocket(url, headers, { handshakeMs: HANDSHAKE_MS, audio: (bytes) => this.#sentence?.audio.push(bytes) })
+        const socket = new VendorSocket(url, headers, { handshakeMs: FORGOTTEN_AFTER_MS, audio: (bytes) => this.#sentence?.audio.push(bytes) })
         socket.onError((error) => this.#fail(error, reject))
         return socket
       },
@@ -99,7 +105,7 @@ export class SpeakLine {
       sample_rate: '8000',
       ...(voice.speed === 1 ? {} : { speed: voice.speed }),
       reconnectAttempts: 0,
-      connectionTimeoutInSeconds: HANDSHAKE_MS / 1000,
+      connectionTimeoutInSeconds: FORGOTTEN_AFTER_MS / 1000,
     })
     this.#connection = connection
     this.#closeConnection = () => connection.close()

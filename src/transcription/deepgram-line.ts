@@ -27,7 +27,7 @@ export type LineListener = Readonly<{
 }>
 /** `endsTurns`: the vendor's words of a turn may all change until it ends, and their times are not known. */
 export type ListenVendor = Readonly<{ dial: DialLine; endsTurns: boolean }>
-export type LineRequest = Readonly<{ language: string; terms: readonly string[]; handshakeMs: number }>
+export type LineRequest = Readonly<{ language: string; terms: readonly string[] }>
 export type DialLine = (request: LineRequest, listener: LineListener) => ListenLine
 
 export type DeepgramAccess = Readonly<{
@@ -45,6 +45,9 @@ const UTTERANCE_END_MS = 1000
 const EAGER_END_THRESHOLD = 0.5
 const END_THRESHOLD = 0.7
 
+/** Whoever dials has a deadline of their own, by their own clock; this is for a handshake that everybody has left. */
+const FORGOTTEN_AFTER_MS = 10_000
+
 /** Dials by the vendor's own library, with our transport beneath it. */
 export function deepgramVendor(access: DeepgramAccess): ListenVendor {
   const isFlux = access.model.startsWith('flux')
@@ -56,7 +59,7 @@ export function deepgramVendor(access: DeepgramAccess): ListenVendor {
       apiKey: access.apiKey ?? 'none',
       ...(access.baseUrl === null ? {} : { environment: environmentAt(access.baseUrl) }),
       transportFactory: (url: string, headers: Record<string, string>) => {
-        const socket = new VendorSocket(url, headers, { handshakeMs: request.handshakeMs })
+        const socket = new VendorSocket(url, headers, { handshakeMs: FORGOTTEN_AFTER_MS })
         socket.onError((error) => {
           failure.error = error
         })
@@ -83,7 +86,7 @@ function resultLine(client: DeepgramClient, model: string, request: LineRequest)
     utterance_end_ms: UTTERANCE_END_MS,
     ...(request.terms.length === 0 || !model.startsWith('nova-3') ? {} : { keyterm: [...request.terms] }),
     reconnectAttempts: 0,
-    connectionTimeoutInSeconds: request.handshakeMs / 1000,
+    connectionTimeoutInSeconds: FORGOTTEN_AFTER_MS / 1000,
   })
 }
 
@@ -96,7 +99,7 @@ function turnLine(client: DeepgramClient, model: string, request: LineRequest) {
     eager_eot_threshold: EAGER_END_THRESHOLD,
     ...(request.terms.length === 0 ? {} : { keyterm: [...request.terms] }),
     reconnectAttempts: 0,
-    connectionTimeoutInSeconds: request.handshakeMs / 1000,
+    connectionTimeoutInSeconds: FORGOTTEN_AFTER_MS / 1000,
   })
 }
 

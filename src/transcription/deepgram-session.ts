@@ -38,6 +38,7 @@ export class DeepgramSession implements TranscriptionSession {
   readonly #keepAlive: OneShot
   readonly #answerDue: OneShot
   readonly #redial: OneShot
+  readonly #handshakeDue: OneShot
   /** The ones that are over and lack final words, oldest first, then the current one. */
   #utterances: Utterance[] = [newUtterance(0, -Infinity)]
   #line: ListenLine | null = null
@@ -68,6 +69,7 @@ export class DeepgramSession implements TranscriptionSession {
     this.#keepAlive = new OneShot(deps.clock, this.#lifetime)
     this.#answerDue = new OneShot(deps.clock, this.#lifetime)
     this.#redial = new OneShot(deps.clock, this.#lifetime)
+    this.#handshakeDue = new OneShot(deps.clock, this.#lifetime)
     if (signal.aborted) this.#end(null)
     else {
       signal.addEventListener('abort', this.#onAbort, { once: true })
@@ -144,8 +146,9 @@ export class DeepgramSession implements TranscriptionSession {
       message: (message) => this.#ifCurrent(line, () => this.#take(message)),
       failed: (error) => this.#ifCurrent(line, () => this.#broken(error)),
     }
-    const line = this.#deps.vendor.dial({ language: this.#deps.language, terms: this.#terms, handshakeMs }, listener)
+    const line = this.#deps.vendor.dial({ language: this.#deps.language, terms: this.#terms }, listener)
     this.#line = line
+    this.#handshakeDue.start(handshakeMs, () => this.#broken(new ClientsViaError('ENGINE_UNAVAILABLE', `no connection to the vendor within ${handshakeMs} ms`)))
   }
 
   /** What a line says after it was replaced is about audio that the next one hears again. */
@@ -154,6 +157,7 @@ export class DeepgramSession implements TranscriptionSession {
   }
 
   #opened(): void {
+    this.#handshakeDue.cancel()
     this.#lineState = 'open'
     this.#lineStartMs = this.#replayFromMs()
     this.#sentToMs = this.#lineStartMs
@@ -286,6 +290,7 @@ export class DeepgramSession implements TranscriptionSession {
   #broken(error: ClientsViaError): void {
     const wasOpen = this.#lineState === 'open'
     this.#lineState = 'broken'
+    this.#handshakeDue.cancel()
     this.#line?.close()
     const refused = error.details['status'] !== undefined
     if (refused || (!wasOpen && this.#attempts === 0) || this.#attempts >= MOST_REDIALS) return this.#end(error)

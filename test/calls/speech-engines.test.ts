@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import { loadConfig } from '../../src/config.ts'
 import { Breakers } from '../../src/core/breaker.ts'
-import { SystemClock } from '../../src/core/clock.ts'
 import { createLogger } from '../../src/observability/logger.ts'
 import { createMetrics } from '../../src/observability/metrics.ts'
 import type { CompanyContext } from '../../src/response/company-context.ts'
@@ -12,10 +11,13 @@ import { FakeSynthesizer } from '../support/fake-synthesizer.ts'
 import { FakeTranscriber } from '../support/fake-transcriber.ts'
 import { collect, speakable } from '../support/voices.ts'
 import { faintNoise, frames } from '../transcription/transcriber-contract.ts'
+import { SteadyClock } from '../support/steady-clock.ts'
 import { DeepgramStandIn } from '../vendors/deepgram.ts'
 import { OpenAiSpeechStandIn } from '../vendors/openai-speech.ts'
+import { clock as vendorClock } from '../vendors/faults.ts'
 
-const clock = new SystemClock()
+const clock = new SteadyClock()
+vendorClock.follow(clock)
 const signal = new AbortController().signal
 const HELLO = speakable('Hello there.')
 type Engines = Readonly<{ stt?: 'default' | 'embedded' | 'deepgram'; tts?: 'default' | 'embedded' | 'deepgram' | 'openai' }>

@@ -1,13 +1,14 @@
 import t from 'tap'
 import { ClientsViaError } from '../../src/core/errors.ts'
-import { SystemClock } from '../../src/core/clock.ts'
 import type { ModelPatience, ModelPiece, ModelTool } from '../../src/response/model-engine.ts'
 import { OpenAiModel } from '../../src/response/openai-model.ts'
 import type { ModelPrompt } from '../../src/response/prompts.ts'
-import { FAULTS } from '../vendors/faults.ts'
+import { SteadyClock } from '../support/steady-clock.ts'
+import { FAULTS, clock as vendorClock } from '../vendors/faults.ts'
 import { OpenAiStandIn } from '../vendors/openai.ts'
 
-const clock = new SystemClock()
+const clock = new SteadyClock()
+vendorClock.follow(clock)
 const PROMPT: ModelPrompt = { id: 'test@1', system: 'Answer. <source>Is there parking? There is parking behind the house, and it costs nothing.</source>', user: '<caller>where is the parking</caller>', canary: 'abc' }
 const TOOL: ModelTool = { name: 'transfer', description: 'Connects the caller.', parameters: { type: 'object', properties: { to: { type: 'string' } }, required: ['to'], additionalProperties: false } }
 const SHORT: ModelPatience = { firstPieceMs: 250, gapMs: 250 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { SystemClock } from '../../src/core/clock.ts'
+import type { Clock } from '../../src/core/clock.ts'
 import { ClientsViaError } from '../../src/core/errors.ts'
 import type { Embedder } from '../../src/response/embedder.ts'
 import { createKnowledgeIndex, type IndexedKnowledge } from '../../src/response/knowledge.ts'
@@ -9,11 +9,13 @@ import { OpenAiEmbedder } from '../../src/storage/openai-embedder.ts'
 import { PineconeIndex } from '../../src/storage/pinecone-index.ts'
 import { knowledgeEntrySchema, type KnowledgeEntry } from '../../src/tenancy/knowledge-entry.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-import { FAULTS } from '../vendors/faults.ts'
+import { SteadyClock } from '../support/steady-clock.ts'
+import { FAULTS, clock as vendorClock } from '../vendors/faults.ts'
 import { OpenAiStandIn, embeddingOf } from '../vendors/openai.ts'
 import { PineconeStandIn } from '../vendors/pinecone.ts'
 
-const clock = new SystemClock()
+const clock = new SteadyClock()
+vendorClock.follow(clock)
 const never = new AbortController().signal
 const openai = await OpenAiStandIn.start()
 const pinecone = await PineconeStandIn.start()
@@ -36,7 +38,7 @@ const SOUTH = [
   entry('south', 'warranty', 'How long is work guaranteed?', 'South canary: five years.', ['what is your warranty']),
 ]
 
-function syncOf(knowledge: Map<string, { version: number; entries: readonly KnowledgeEntry[] }>, states = new Map<string, unknown>(), failures: unknown[] = [], signal = never, onClock: SystemClock | VirtualClock = clock): VectorSync {
+function syncOf(knowledge: Map<string, { version: number; entries: readonly KnowledgeEntry[] }>, states = new Map<string, unknown>(), failures: unknown[] = [], signal = never, onClock: Clock = clock): VectorSync {
   return new VectorSync({
     clock: onClock,
     embedder,

@@ -1,15 +1,17 @@
 import t, { type Test } from 'tap'
 import { decodeMulaw, encodeMulaw } from '../../src/audio/g711.ts'
 import { levelDb } from '../../src/audio/level.ts'
-import { SystemClock } from '../../src/core/clock.ts'
 import { DeepgramSynthesizer } from '../../src/synthesis/deepgram-synthesizer.ts'
 import { OpenAiSynthesizer } from '../../src/synthesis/openai-synthesizer.ts'
 import { genderOf, voiceAt } from '../../src/synthesis/voices.ts'
 import { collect, speakable } from '../support/voices.ts'
+import { SteadyClock } from '../support/steady-clock.ts'
 import { DeepgramStandIn, tonesOf } from '../vendors/deepgram.ts'
 import { OpenAiSpeechStandIn } from '../vendors/openai-speech.ts'
+import { clock as vendorClock } from '../vendors/faults.ts'
 
-const clock = new SystemClock()
+const clock = new SteadyClock()
+vendorClock.follow(clock)
 const never = new AbortController().signal
 const THALIA = { id: 'aura-2-thalia-en', speed: 1 }
 const TEXT = speakable('We can come tomorrow at eight.')

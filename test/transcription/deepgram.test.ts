@@ -1,16 +1,19 @@
 import t, { type Test } from 'tap'
 import { encodeMulaw } from '../../src/audio/g711.ts'
-import { SystemClock } from '../../src/core/clock.ts'
+import { ClientsViaError } from '../../src/core/errors.ts'
 import { Scope } from '../../src/core/scope.ts'
 import { deepgramVendor, type LineListener, type LineRequest } from '../../src/transcription/deepgram-line.ts'
 import { DeepgramTranscriber } from '../../src/transcription/deepgram-transcriber.ts'
 import type { TranscriptEvent, TranscriptionSession } from '../../src/transcription/transcriber.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
+import { SteadyClock } from '../support/steady-clock.ts'
 import { clipOf } from '../vendors/deepgram-ears.ts'
 import { DeepgramStandIn } from '../vendors/deepgram.ts'
+import { clock as vendorClock } from '../vendors/faults.ts'
 import { CALL, EventReader, frames, isFinal, spokenCall, transcriberContract, type Transcript } from './transcriber-contract.ts'
 
-const clock = new SystemClock()
+const clock = new SteadyClock()
+vendorClock.follow(clock)
 const call = await spokenCall()
 const [first, second] = call.sentences as [(typeof call.sentences)[0], (typeof call.sentences)[0]]
 const mulaw = encodeMulaw(call.samples)
@@ -154,6 +157,35 @@ t.test('a noise while the first line is still being dialled is no reason to give
   await clock.advance(12_100)
   t.same(sent, ['keep-alive', 'keep-alive', 'keep-alive'], 'and a line on which nothing is said is kept open, every four seconds')
   await session.close()
+  t.equal(clock.pendingTimers, 0)
+})
+
+t.test('a vendor that does not pick up is given up after a second and a half, and once more after little more than half a second', async (t) => {
+  const clock = new VirtualClock()
+  const listeners: LineListener[] = []
+  const line = { send: () => undefined, keepAlive: () => undefined, finalize: () => undefined, endTurn: () => undefined, listenFor: () => false, close: () => undefined }
+  const dial = (_request: LineRequest, listener: LineListener) => {
+    listeners.push(listener)
+    return line
+  }
+  const transcriber = new DeepgramTranscriber({ clock, vendor: { dial, endsTurns: false }, onUsage: () => undefined })
+  const silent = new EventReader(transcriber.open(CALL, new Scope().signal)).next(isFinal).then(() => null, (error: unknown) => error)
+  await clock.advance(1499)
+  t.equal(listeners.length, 1)
+  await clock.advance(1)
+  t.match(await silent, { code: 'ENGINE_UNAVAILABLE', message: /1500 ms/ })
+  t.equal(clock.pendingTimers, 0)
+
+  const dropped = new EventReader(transcriber.open(CALL, new Scope().signal)).next(isFinal).then(() => null, (error: unknown) => error)
+  listeners[1]?.opened()
+  listeners[1]?.failed(new ClientsViaError('ENGINE_UNAVAILABLE', 'the line broke'))
+  t.equal(listeners.length, 3, 'dialled again at once')
+  await clock.advance(600)
+  t.equal(listeners.length, 3, 'and after a breath')
+  await clock.advance(150)
+  t.equal(listeners.length, 4)
+  await clock.advance(600)
+  t.match(await dropped, { code: 'ENGINE_UNAVAILABLE', message: /600 ms/ })
   t.equal(clock.pendingTimers, 0)
 })
 

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
-import { SystemClock } from '../../src/core/clock.ts'
+import { SystemClock, type Clock, type Instant } from '../../src/core/clock.ts'
 
 /** Everything a vendor does to us, by the column it has in the fault matrix. */
 export const FAULTS = ['refused', '401', '429', '500', 'reset', 'hang', 'stall', 'dribble', 'garbage', 'slow'] as const
@@ -11,7 +11,28 @@ export type Fault = (typeof FAULTS)[number]
 /** What a request is answered with that never gets as far as the vendor. */
 export const REFUSALS: Readonly<Partial<Record<Fault, number>>> = { 401: 401, 429: 429, 500: 500 }
 
-export const clock = new SystemClock()
+class VendorClock implements Clock {
+  #followed: Clock = new SystemClock()
+
+  /** From now on vendors take their time by the clock of whoever asks them. */
+  follow(clock: Clock): void {
+    this.#followed = clock
+  }
+
+  now(): Instant {
+    return this.#followed.now()
+  }
+
+  wallTime(): Date {
+    return this.#followed.wallTime()
+  }
+
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+    return this.#followed.sleep(durationMs, signal)
+  }
+}
+
+export const clock = new VendorClock()
 
 export type VendorRequest = Readonly<{ method: string; path: string; query: URLSearchParams; headers: IncomingMessage['headers']; body: Buffer; arrivedAt: number }>
 
