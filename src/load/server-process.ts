@@ -7,8 +7,10 @@ import type { Clock } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
 
 /** A cold start loads the recogniser and the voice; 5 s is promised, several processes on a busy machine get as long as it takes. */
-const READY_TIMEOUT_MS = 60_000
+const READY_TIMEOUT_MS = 120_000
 const READY_POLL_MS = 50
+/** Between asking for a free port and listening lie seconds of loading; on a machine with thousands of connections somebody may get it. */
+const MOST_PORTS_TRIED = 4
 /** The server drains its calls for a few seconds, then is ended. */
 const STOP_TIMEOUT_MS = 8000
 /** The end of the server's log: what a person needs to see when it did not come up. */
@@ -26,14 +28,36 @@ export type ServerProcess = Readonly<{
   stop: (signal: AbortSignal) => Promise<void>
 }>
 
+export type ServerOptions = Readonly<{
+  dataDir?: string
+  authToken?: string | null
+  environment?: Readonly<Record<string, string>>
+  /** Told everything that the server prints. */
+  onOutput?: (text: string) => void
+}>
+
 /** Starts this repository's server on a free loopback port and waits until it takes calls. */
-export async function startServer(
-  clock: Clock,
-  options: Readonly<{ dataDir?: string; authToken?: string | null; environment?: Readonly<Record<string, string>> }>,
-  signal: AbortSignal,
-): Promise<ServerProcess> {
-  const startedAt = clock.now()
+export async function startServer(clock: Clock, options: ServerOptions, signal: AbortSignal): Promise<ServerProcess> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'clientsvia-')))
+  try {
+    for (let tries = 1; ; tries += 1) {
+      const server = await startOnce(clock, { ...options, dataDir }, signal)
+      if (server !== 'port-taken') return { ...server, stop: (stopSignal) => server.stop(stopSignal).finally(removeOwnFolder) }
+      if (tries === MOST_PORTS_TRIED) throw new ClientsViaError('ENGINE_UNAVAILABLE', `${tries} free ports were taken by others before the server had them`)
+    }
+  } catch (error) {
+    await removeOwnFolder()
+    throw error
+  }
+
+  async function removeOwnFolder(): Promise<void> {
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
+  }
+}
+
+async function startOnce(clock: Clock, options: ServerOptions & Readonly<{ dataDir: string }>, signal: AbortSignal): Promise<ServerProcess | 'port-taken'> {
+  const startedAt = clock.now()
+  const { dataDir } = options
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const child = spawn(process.execPath, [join(import.meta.dirname, '../main.ts')], {
@@ -53,6 +77,7 @@ export async function startServer(
   let log = ''
   const keep = (chunk: Buffer): void => {
     log = (log + chunk.toString()).slice(-KEPT_LOG_CHARS)
+    options.onOutput?.(chunk.toString())
   }
   child.stdout.on('data', keep)
   child.stderr.on('data', keep)
@@ -74,10 +99,10 @@ export async function startServer(
       if (exit === null) child.kill('SIGKILL')
       await exited
     }
-    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
   }
   try {
     while (!(await isReady(url, signal))) {
+      if (exit !== null && log.includes('EADDRINUSE')) return 'port-taken'
       if (exit !== null) throw new ClientsViaError('ENGINE_UNAVAILABLE', `the server ended before it was ready (${exit}):\n${log}`)
       if (clock.now() - startedAt > READY_TIMEOUT_MS) {
         throw new ClientsViaError('ENGINE_UNAVAILABLE', `the server was not ready within ${READY_TIMEOUT_MS / 1000} s:\n${log}`)
@@ -103,7 +128,7 @@ async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-/** Asked of the system and given back: another process could take it in between, and then the server says so. */
+/** Asked of the system and given back: until the server has loaded, another process could take it. */
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()

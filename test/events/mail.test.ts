@@ -6,7 +6,7 @@ import { SystemClock } from '../../src/core/clock.ts'
 import type { SendOutcome } from '../../src/events/channel.ts'
 import { MailNotifier } from '../../src/events/mail-notifier.ts'
 import { SmtpChannel } from '../../src/events/smtp-channel.ts'
-import { freePort } from '../support/services.ts'
+import { NOBODY_LISTENS } from '../support/services.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
 const signal = new AbortController().signal
@@ -94,7 +94,7 @@ t.test('what the server says "not now" to is asked again, what it says "never" t
 })
 
 t.test('a connection that breaks before the message is handed over has sent nothing; after it, nobody knows', async (t) => {
-  t.match(await send(`smtp://127.0.0.1:${await freePort()}`), { kind: 'not-taken' })
+  t.match(await send(`smtp://127.0.0.1:${NOBODY_LISTENS}`), { kind: 'not-taken' })
   for (const breakAt of ['greeting', 'MAIL', 'DATA'] as const) t.match(await send(await brokenServer(t, breakAt)), { kind: 'not-taken' }, breakAt)
   t.match(await send(await brokenServer(t, 'the end')), { kind: 'unknown' })
 })

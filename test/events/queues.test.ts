@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { EmbeddedQueue } from '../../src/events/embedded-queue.ts'
 import { BullMqQueue } from '../../src/storage/bullmq-queue.ts'
-import { freePort, redisService } from '../support/services.ts'
+import { NOBODY_LISTENS, redisService } from '../support/services.ts'
 import { dispatchQueueContract } from './queue-contract.ts'
 
 t.test('the queue of one process', async (t) => dispatchQueueContract(t, async () => new EmbeddedQueue()))
@@ -41,7 +41,7 @@ if (redis !== null) {
 
 t.test('without its Redis a process works for itself', async (t) => {
   const problems: unknown[] = []
-  const queue = new BullMqQueue({ url: `redis://127.0.0.1:${await freePort()}`, onProblem: (error) => problems.push(error) })
+  const queue = new BullMqQueue({ url: `redis://127.0.0.1:${NOBODY_LISTENS}`, onProblem: (error) => problems.push(error) })
   const over = new AbortController()
   const { promise: done, resolve } = Promise.withResolvers<string>()
   const running = queue.consume(async ({ itemId }) => resolve(itemId), 2, over.signal)

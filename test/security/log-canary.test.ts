@@ -1,15 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import t from 'tap'
 import { SystemClock } from '../../src/core/clock.ts'
 import { parseCallScript } from '../../src/load/call-script.ts'
+import { startServer } from '../../src/load/server-process.ts'
 import { placeCall } from '../../src/load/simulated-caller.ts'
 import { SocketTransport } from '../../src/load/socket-transport.ts'
 
-const ROOT = join(import.meta.dirname, '../..')
 const { signal } = new AbortController()
 const clock = new SystemClock()
 
@@ -24,35 +19,22 @@ const CANARIES = {
   authToken: 'canary0123456789abcdef0123456789',
 } as const
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 t.test('T39: a server that logs all it can logs no password, token, secret, card, social security or telephone number', { timeout: 120_000 }, async (t) => {
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [join(ROOT, 'src/main.ts')], {
-    env: {
-      ...process.env, PORT: String(port), HOST: '127.0.0.1', PUBLIC_BASE_URL: url, DATA_DIR: t.testdir({}), LOG_LEVEL: 'trace', DEMO_COMPANIES: 'true',
-      ADMIN_EMAIL: 'owner@example.com', ADMIN_PASSWORD: CANARIES.password, TWILIO_AUTH_TOKEN: CANARIES.authToken,
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
   let log = ''
-  child.stdout.on('data', (chunk) => (log += String(chunk)))
-  child.stderr.on('data', (chunk) => (log += String(chunk)))
-  t.teardown(() => child.kill('SIGKILL'))
-  for (let tries = 0; ; tries++) {
-    const ready = await fetch(`${url}/readyz`).then((response) => response.ok, () => false)
-    if (ready) break
-    if (tries > 600) throw new Error(`not ready:\n${log}`)
-    await clock.sleep(100)
-  }
+  const server = await startServer(
+    clock,
+    {
+      dataDir: t.testdir({}),
+      authToken: CANARIES.authToken,
+      environment: { LOG_LEVEL: 'trace', ADMIN_EMAIL: 'owner@example.com', ADMIN_PASSWORD: CANARIES.password },
+      onOutput: (text) => {
+        log += text
+      },
+    },
+    signal,
+  )
+  t.teardown(() => server.stop(signal))
+  const { url } = server
 
   const tokens: string[] = []
   const send = async (method: string, path: string, body?: unknown): Promise<Response> =>
@@ -89,8 +71,7 @@ t.test('T39: a server that logs all it can logs no password, token, secret, card
   const call = await placeCall({ clock, transport: new SocketTransport(clock, CANARIES.authToken), target: url, script: { script, clips: new Map() } }, signal)
   t.same(call.problems, [], 'the call went through')
 
-  child.kill('SIGTERM')
-  await once(child, 'exit')
+  await server.stop(signal)
   t.ok(log.length > 500 && log.includes('turn finished'), `${log.length} characters were logged`)
   for (const [what, canary] of Object.entries({ ...CANARIES, accessToken: login.accessToken, refreshToken: login.refreshToken })) {
     const found = log.split('\n').filter((line) => line.includes(canary))
