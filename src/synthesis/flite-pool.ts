@@ -16,6 +16,9 @@ const CLAUSE_DEADLINE_MS = 5000
 /** A crash may be the thread's fault, so the clause gets a second thread; after that it is the clause's. */
 const ATTEMPTS = 2
 
+/** Node says at the start of each thread that WASI is experimental. It is: that is why it has a thread to itself. */
+const QUIET_ABOUT_WASI = ['--disable-warning=ExperimentalWarning']
+
 type Job = {
   readonly request: FliteRequest
   readonly priority: Priority
@@ -137,7 +140,7 @@ export class FlitePool {
   }
 
   #hire(seat: Seat): Worker {
-    const worker = new Worker(new URL('./flite-worker.ts', import.meta.url))
+    const worker = new Worker(new URL('./flite-worker.ts', import.meta.url), { execArgv: QUIET_ABOUT_WASI })
     seat.worker = worker
     worker.on('message', (reply: FliteReply) => this.#settle(seat, worker, reply))
     worker.on('error', (error) => this.#lost(seat, worker, error))

@@ -41,6 +41,8 @@ function storeFaults(mongo: Service, redis: Service): void {
       PORT: '0',
       DATA_DIR: t.testdir(),
       SHUTDOWN_GRACE_SECONDS: '1',
+      ADMIN_EMAIL: 'owner@example.com',
+      ADMIN_PASSWORD: 'a heron waits for the tide',
       STT_WORKERS: '1',
       MONGODB_URL: `mongodb://127.0.0.1:${mongoWire.port}/${name}`,
       REDIS_URL: redis.url.replace(`${redis.host}:${redis.port}`, `127.0.0.1:${redisWire.port}`),

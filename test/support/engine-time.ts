@@ -26,7 +26,7 @@ export async function platformInEngineTime(dataDir: string, environment: Readonl
       await new Promise((resolve) => setTimeout(resolve, ENGINE_POLL_MS))
     }
   })
-  const config = loadConfig({ PORT: '0', DATA_DIR: dataDir, SHUTDOWN_GRACE_SECONDS: '1', ...environment })
+  const config = loadConfig({ PORT: '0', DATA_DIR: dataDir, SHUTDOWN_GRACE_SECONDS: '1', ADMIN_EMAIL: 'owner@example.com', ADMIN_PASSWORD: 'a heron waits for the tide', ...environment })
   platform = await createPlatform(config, createLogger({ level: 'error', speech: false, version: 'test' }), ONLY_PROCESS, clock)
   const { publicBaseUrl } = await whileTimePasses(clock, platform.start())
   return { platform, clock, transport: new MemoryTransport(platform, requests), target: publicBaseUrl }
