@@ -1,4 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
+import { availableParallelism, loadavg } from 'node:os'
 import { join, resolve } from 'node:path'
 import { styleText } from 'node:util'
 import { SystemClock, type Clock } from '../core/clock.ts'
@@ -16,6 +17,9 @@ const SCRIPT = 'demo'
 const POLL_MS = 150
 /** The promise of every turn, from the caller's last voiced frame to the agent's first audible one; patience is not counted. */
 const BUDGET = { targetMs: 600, hardMs: 1000 }
+
+/** A caller that misses its own 20 ms schedule by this much shares its cores with too much else. */
+const BUSY_MS = 100
 
 const colours = process.stdout.isTTY && process.env['NO_COLOR'] === undefined
 
@@ -88,6 +92,10 @@ function conclude(judged: JudgedCall, recording: string): number {
     return 0
   }
   for (const problem of problems) print(paint('red', `not as expected: ${problem}`))
+  const { worstLateMs } = judged.evidence
+  const [load = 0] = loadavg()
+  print(`while it lasted, ${load.toFixed(1)} processes wanted the ${availableParallelism()} cores of this machine, and the caller's own frames left up to ${Math.round(worstLateMs)} ms late`)
+  if (worstLateMs > BUSY_MS || load > availableParallelism()) print('that is a busy machine: its times are in the numbers above. Place the call again when less is going on')
   return 1
 }
 
