@@ -58,8 +58,8 @@ void t.test('a disabled person and a person who does not exist get the same answ
   t.same(await bodyOf(ann.email), [401, ((await bodyOf(boss.email.replace('person', 'other'))) as unknown[])[1]])
 })
 
-void t.test('T35: an answer costs the same work whether or not an account exists, so that its time tells nothing', async (t) => {
-  // What takes the time is hashing. Milliseconds would depend on what else the machine does.
+void t.test('T35: the time of an answer does not tell whether an account exists', async (t) => {
+  // What takes the time is hashing, so the work is compared: milliseconds depend on what else the machine does.
   const checks: string[] = []
   const cost = { memoryKiB: 64, passes: 2, lanes: 1 }
   const hashing: HashingEngine = {
