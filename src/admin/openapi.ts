@@ -70,9 +70,16 @@ function problemStatuses(spec: Readonly<{ method: string; path: string; permissi
   return [...statuses, ...(spec.alsoRefuses ?? [])].sort((a, b) => a - b)
 }
 
+/** Schemas are constants, and a process may build the application more than once. */
+const described = { input: new WeakMap<z.ZodType, Record<string, unknown>>(), output: new WeakMap<z.ZodType, Record<string, unknown>>() }
+
 function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): Record<string, unknown> {
+  const known = described[io].get(schema)
+  // Whoever serves the document may write into it.
+  if (known !== undefined) return structuredClone(known)
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, target: 'draft-2020-12', unrepresentable: 'any' })
-  return rest
+  described[io].set(schema, rest)
+  return structuredClone(rest)
 }
 
 function operationIdOf(method: string, path: string): string {

@@ -255,7 +255,7 @@ function urlOf(path: string, companyId: string, ids: Ids): string {
   return path.replace(/\{(\w+)\}/g, (_match, name: string) => (name === 'companyId' ? companyId : (ids[name === 'callSid' && path.includes('live-calls') ? 'liveSid' : name] ?? '')))
 }
 
-t.test('T25, T26: every route, for every role, with its own, a foreign and an absent id, answers as the table says', { timeout: 120_000 }, async (t) => {
+t.test('T25, T26: every route, for every role, with its own, a foreign and an absent id, answers as the table says', async (t) => {
   const world = await openCompanyWorld()
   const { app, as } = world
   const document = (await app.inject('/openapi.json')).json() as ApiDocument
@@ -335,7 +335,7 @@ async function firstStatus(world: CompanyWorld, url: string, headers: Readonly<R
   return response.statusCode
 }
 
-t.test('T23, T24: in 10,000 operations of two companies, no fact of the one reaches the other', { timeout: 120_000 }, async (t) => {
+t.test('T23, T24: in 10,000 operations of two companies, no fact of the one reaches the other', async (t) => {
   const world = await openCompanyWorld()
   const { repositories, ports, clock } = world
   const { knowledge, companies, agents, calls } = repositories

@@ -49,7 +49,7 @@ t.test('callers are answered by words alone, whatever the recogniser made of the
   t.ok(1 - wrong.length / total >= 0.9, `${total - wrong.length} of ${total}\n${wrong.join('\n')}`)
 })
 
-t.test('callers are answered better when their meaning is known too', { timeout: 60_000 }, async (t) => {
+t.test('callers are answered better when their meaning is known too', async (t) => {
   const embedder = new EmbeddedEmbedder(new SystemClock())
   t.teardown(() => embedder.close())
   // A part of the knowledge: every phrase costs about 10 ms of a core here.

@@ -46,7 +46,7 @@ for (const { api, model } of models) {
     if (api === 'responses') t.equal(seen?.body['store'], false, 'the vendor is told to keep nothing')
   })
 
-  t.test(`${api}: every way a vendor fails is an error of the catalogue, in time`, { timeout: 20_000 }, async (t) => {
+  t.test(`${api}: every way a vendor fails is an error of the catalogue, in time`, async (t) => {
     standIn.reply = () => ({ text: 'There is parking behind the house and it costs nothing at all.' })
     for (const fault of FAULTS) {
       await standIn.fail(fault)

@@ -75,7 +75,7 @@ t.test('texts become vectors once, in order, at unit length', async (t) => {
   await t.rejects(wrong.embed(['hello'], never), { code: 'ENGINE_FAILED', message: /256 numbers where 512/ })
 })
 
-t.test('an embedder or an index that fails says so in the words of the catalogue, in time', { timeout: 20_000 }, async (t) => {
+t.test('an embedder or an index that fails says so in the words of the catalogue, in time', async (t) => {
   const inTime = (): AbortSignal => {
     const call = new AbortController()
     void clock.sleep(200).then(() => call.abort(new ClientsViaError('DEADLINE_PASSED', 'late')))
@@ -143,7 +143,7 @@ t.test('an edit made while the index is away is brought over when it is back', a
   t.equal(pinecone.idsOf('north').length, 5)
 })
 
-t.test('T23 a company is answered from its own namespace alone, whatever the index sends back', { timeout: 20_000 }, async (t) => {
+t.test('T23 a company is answered from its own namespace alone, whatever the index sends back', async (t) => {
   pinecone.namespaces.clear()
   const sync = syncOf(new Map([['north', { version: 1, entries: NORTH as readonly KnowledgeEntry[] }], ['south', { version: 1, entries: SOUTH as readonly KnowledgeEntry[] }]]))
   sync.changed('north')
@@ -167,7 +167,7 @@ t.test('T23 a company is answered from its own namespace alone, whatever the ind
   await fc.assert(fc.asyncProperty(text, (said) => check('north', said)), { numRuns: 50 })
 })
 
-t.test('where the index is late or away, what is in memory answers; where the encoder is, another one', { timeout: 20_000 }, async (t) => {
+t.test('where the index is late or away, what is in memory answers; where the encoder is, another one', async (t) => {
   pinecone.namespaces.clear()
   const sync = syncOf(new Map([['north', { version: 1, entries: NORTH as readonly KnowledgeEntry[] }]]))
   sync.changed('north')
