@@ -20,7 +20,7 @@ import { SystemClock, later, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
 import { Scope } from './core/scope.ts'
 import type { SpeakableText } from './core/speakable-text.ts'
-import { LOOP_LAG_LIMIT_MS, LoadMonitor } from './observability/load-monitor.ts'
+import { LoadMonitor } from './observability/load-monitor.ts'
 import { createMetrics } from './observability/metrics.ts'
 import { vendorHealth } from './observability/vendor-health.ts'
 import { liveFacts } from './events/live-facts.ts'
@@ -84,7 +84,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
   const events = new EventBus()
   if (place.link !== null) shareMetrics(metrics.registry)
   const seat = takeSeat(place, { clock, events, maxCalls: MAX_CALLS })
-  const load = new LoadMonitor({ loopLagMs: LOOP_LAG_LIMIT_MS, memoryBytes: config.server.memoryLimitBytes })
+  const load = new LoadMonitor({ loopLagMs: config.server.loopLagLimitMs, memoryBytes: config.server.memoryLimitBytes })
   const readiness = new Readiness()
   mkdirSync(config.dataDir, { recursive: true })
   const cacheDir = join(config.dataDir, 'cache')
@@ -325,6 +325,8 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
     await closeServer(app, clock)
     scope.end('the server stops')
     await Promise.all([speech.close(), voiceActivity.close(), transcriber.close(), synthesizer.close(), embedder.close(), answers.close()])
+    // What waited for the server to be ready waits no longer.
+    startEmbedder()
     await Promise.all(underWay)
     await notifications.stop()
     await admin.close()

@@ -82,6 +82,7 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
 
   /** Calls with a window that waits or is being judged, and the model while it loads. */
   get unfinished(): number {
+    if (this.#state === 'closed') return 0
     return this.#waiting.length + this.#inWorker.length + (this.#state === 'starting' ? 1 : 0)
   }
 

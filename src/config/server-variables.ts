@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os'
 import { z } from 'zod'
+import { LOOP_LAG_LIMIT_MS } from '../observability/load-monitor.ts'
 import { about, baseUrl, isLoopback, text, whole, yesOrNo } from './variables.ts'
 
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -15,6 +16,8 @@ export type ServerConfig = Readonly<{
   workers: number
   /** Above this much memory a process takes no new calls. */
   memoryLimitBytes: number
+  /** Nor where its event loop is this late for seconds on end. */
+  loopLagLimitMs: number
 }>
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -44,6 +47,11 @@ export const serverVariables = {
     example: '2048',
     default: null,
   }),
+  LOOP_LAG_LIMIT_MS: whole(10, 600_000).register(about, {
+    says: 'A process whose event loop is later than this for three seconds takes no new calls, in ms. The carrier holds 120 ms of our sound.',
+    example: '60',
+    default: String(LOOP_LAG_LIMIT_MS),
+  }),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` })
     .register(about, { says: `Least severe line that is logged: ${LOG_LEVELS.join(', ')}.`, example: 'debug', default: 'info' }),
@@ -72,6 +80,7 @@ export function serverConfig(values: ServerValues): ServerConfig {
     shutdownGraceMs: values.SHUTDOWN_GRACE_SECONDS * 1000,
     workers: values.WORKERS,
     memoryLimitBytes: values.MEMORY_LIMIT_MB === undefined ? memoryOf(values.WORKERS) : values.MEMORY_LIMIT_MB * 1024 * 1024,
+    loopLagLimitMs: values.LOOP_LAG_LIMIT_MS,
   }
 }
 

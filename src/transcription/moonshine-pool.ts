@@ -118,6 +118,7 @@ export class MoonshinePool implements DecodePool {
   }
 
   get unfinished(): number {
+    if (this.#lifetime.ended) return 0
     return this.#queue.length + this.#slots.filter((slot) => slot.job !== null || slot.state === 'starting').length
   }
 

@@ -37,7 +37,7 @@ const ONLY = new Map<string, readonly string[]>([
   ['observability', ['core', 'observability']],
   ['grammar', ['core', 'grammar']],
   ['forms', ['core', 'grammar', 'tenancy', 'forms']],
-  ['config', ['core', 'response', 'config']],
+  ['config', ['core', 'observability', 'response', 'config']],
 ])
 /** Each vendor SDK has one home file per use. */
 const SDK_HOMES = new Map<string, RegExp>([
