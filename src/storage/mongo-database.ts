@@ -13,11 +13,12 @@ export type MongoLimits = Readonly<{
   selectionMs: number
   /** A socket that is silent for longer than any operation may take is broken. */
   socketMs: number
+  /** To connect, and for a heartbeat's answer: a server that is slower than that is taken for gone. */
+  connectMs: number
 }>
-const FOR_CALLS: MongoLimits = { operationMs: 2000, selectionMs: 1000, socketMs: 5000 }
+const FOR_CALLS: MongoLimits = { operationMs: 2000, selectionMs: 1000, socketMs: 5000, connectMs: 1000 }
 /** For whoever has time: an index of a large collection takes minutes to make. */
-export const PATIENT: MongoLimits = { operationMs: 600_000, selectionMs: 30_000, socketMs: 0 }
-const CONNECT_MS = 1000
+export const PATIENT: MongoLimits = { operationMs: 600_000, selectionMs: 30_000, socketMs: 0, connectMs: 30_000 }
 /** One process's share; beyond it operations queue in the driver, for as long as selection may take. */
 const MAX_CONNECTIONS = 20
 /** Processes that race for one record; each round one of them wins. */
@@ -55,7 +56,7 @@ export class MongoDatabase {
       retryReads: true,
       serverSelectionTimeoutMS: limits.selectionMs,
       waitQueueTimeoutMS: limits.selectionMs,
-      connectTimeoutMS: CONNECT_MS,
+      connectTimeoutMS: limits.connectMs,
       socketTimeoutMS: limits.socketMs,
       heartbeatFrequencyMS: 2000,
       maxPoolSize: MAX_CONNECTIONS,

@@ -54,13 +54,18 @@ await placeCall({ clock, transport: new SocketTransport(clock, null), target, sc
 const states = (positionals[1] ?? 'up,down,hang').split(',') as LinkState[]
 for (const state of states) {
   const sids: string[] = []
+  const unanswered: string[] = []
   for (let n = 0; n < callCount; n += 1) {
     const call = placeCall({ clock, transport: new SocketTransport(clock, null), target, script }, never)
     // Every other call loses them in the middle, the others begin without them.
     if (n % 2 === 0) await clock.sleep(1500)
     mongoWire.set(state)
     redisWire.set(state)
-    sids.push((await call).callSid)
+    const { callSid, arrivals, verbs, problems } = await call
+    // A server that is too busy to answer says so to the carrier: that is the machine, not the stores.
+    if (arrivals.length === 0) unanswered.push(`${callSid}: ${verbs.map(({ verb }) => verb).join(', ')}`)
+    else sids.push(callSid)
+    for (const problem of problems) console.log(`  ${callSid}: ${problem}`)
     if (n % 2 === 1) {
       mongoWire.set('up')
       redisWire.set('up')
@@ -82,6 +87,7 @@ for (const state of states) {
     bar: state === 'up' || upMs === null ? '' : `${(upMs * 1.1).toFixed(0)} ms / 0`,
   })
   console.log(`stores ${state.padEnd(4)}  gap p50 ${median(gaps).toFixed(0)} ms, worst ${Math.max(...gaps).toFixed(0)} ms  (n = ${gaps.length} turns)  calls recorded ${ended} of ${sids.length}`)
+  for (const one of unanswered) console.log(`  not answered: ${one}`)
 }
 if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(rows))
 await platform.stop()

@@ -1,6 +1,6 @@
 /**
  * Sends what is due in the store in argv[2] through the Twilio stand-in at argv[3], and kills itself without a word at the step that
- * argv[4] names.
+ * argv[4] names. argv[5] and argv[6]: the MongoDB and the database to use instead of the store.
  */
 import { SystemClock } from '../../src/core/clock.ts'
 import { EmbeddedQueue } from '../../src/events/embedded-queue.ts'
@@ -9,19 +9,25 @@ import { OutboxWorker } from '../../src/events/outbox-worker.ts'
 import type { Outbox } from '../../src/events/outbox.ts'
 import { SmsChannel } from '../../src/events/sms-channel.ts'
 import { openEmbeddedStore } from '../../src/storage/embedded-store.ts'
+import { MongoDatabase, PATIENT } from '../../src/storage/mongo-database.ts'
+import { mongoRepositories } from '../../src/storage/mongo-repositories.ts'
 import { ACCOUNT } from '../vendors/twilio-account.ts'
 
-const [, , folder = '', twilioUrl = '', step = ''] = process.argv
+const [, , folder = '', twilioUrl = '', step = '', mongoUrl, mongoName = ''] = process.argv
 const die = (): never => {
   process.kill(process.pid, 'SIGKILL')
   throw new Error('unreachable')
 }
 const clock = new SystemClock()
-const store = await openEmbeddedStore({ dataDir: folder, onProblem: (problem) => process.stderr.write(`${problem.message}\n`) })
+const report = (problem: Error): void => void process.stderr.write(`${problem.message}\n`)
+const store =
+  mongoUrl === undefined
+    ? await openEmbeddedStore({ dataDir: folder, onProblem: report })
+    : mongoRepositories(MongoDatabase.open(mongoUrl, mongoName, PATIENT), { clock, report }, () => undefined)
 
 /** The store, with a trapdoor before and after each step of a message. */
 const outbox: Outbox = {
-  ...Object.fromEntries(['add', 'due', 'delivered', 'get', 'list', 'retry', 'drop', 'sentSince', 'rewrite', 'delete', 'deleteEndedBefore', 'depth'].map((name) => [name, Reflect.get(store.outbox, name)])),
+  ...Object.fromEntries(['add', 'due', 'delivered', 'get', 'list', 'retry', 'drop', 'sentSince', 'rewrite', 'delete', 'deleteEndedBefore', 'depth'].map((name) => [name, (...given: never[]) => (Reflect.get(store.outbox, name) as (...given: never[]) => unknown).apply(store.outbox, given)])),
   claim: async (...given: Parameters<Outbox['claim']>) => {
     const lease = await store.outbox.claim(...given)
     if (step === 'after the claim' && lease?.item.work.kind === 'message') die()
