@@ -98,19 +98,28 @@ export async function openCompanyWorld(): Promise<CompanyWorld> {
   for (const companyId of COMPANIES) await fill(repositories, companyId)
 
   const asked = new Map<string, Promise<Ask>>()
+  const refilled = new Map<string, number>()
+  const refill = async (companyId: CompanyId): Promise<void> => {
+    await fill(repositories, companyId)
+    refilled.set(companyId, (refilled.get(companyId) ?? 0) + 1)
+  }
   const as = (companyId: string, role: Role): Promise<Ask> => {
     const key = `${companyId}/${role}`
-    const known = asked.get(key) ?? signedIn(opened, companyId, role)
+    const known = asked.get(key) ?? signedIn(opened, companyId, role, () => refilled.get(companyId) ?? 0)
     asked.set(key, known)
     return known
   }
-  return { ...opened, repositories, recordings, ports, live, savedCompanies, as, refill: (companyId) => fill(repositories, companyId), polarBay: await as('polar-bay', 'owner') }
+  return { ...opened, repositories, recordings, ports, live, savedCompanies, as, refill, polarBay: await as('polar-bay', 'owner') }
 }
 
-async function signedIn(world: World, companyId: string, role: Role): Promise<Ask> {
-  const headers = await world.bearer(await world.addUser(companyId, role))
-  return (method, path, body, extra = {}) =>
-    world.app.inject({ method, url: `/api/v1${path}`, headers: { ...headers, ...extra }, ...(body === undefined ? {} : { payload: body as object }) })
+/** A company that was deleted took its sessions with it: after each `lives` its people sign in anew. */
+async function signedIn(world: World, companyId: string, role: Role, lives: () => number): Promise<Ask> {
+  const user = await world.addUser(companyId, role)
+  let session = { headers: await world.bearer(user), life: lives() }
+  return async (method, path, body, extra = {}) => {
+    if (session.life !== lives()) session = { headers: await world.bearer(user), life: lives() }
+    return world.app.inject({ method, url: `/api/v1${path}`, headers: { ...session.headers, ...extra }, ...(body === undefined ? {} : { payload: body as object }) })
+  }
 }
 
 async function fill(repositories: EmbeddedRepositories, companyId: CompanyId): Promise<void> {
