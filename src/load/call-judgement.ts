@@ -27,13 +27,20 @@ export type JudgedCall = Readonly<{
   unjudged: number
 }>
 
+/** What a caller is told whose call is not taken is read out by the carrier, without a stream. Null when there was one, or nothing was said. */
+function refusalOf(evidence: CallEvidence): string | null {
+  if (evidence.verbs.some(({ verb }) => verb === 'connect-stream')) return null
+  const words = evidence.verbs.flatMap((verb) => (verb.verb === 'say' ? [verb.text] : [])).join(' ')
+  return words === '' ? null : `the call was not taken: "${words}"`
+}
+
 /** Ears decide when, how long and whether the agent stopped; the server's records decide which words. */
 export function judgeCall(evidence: CallEvidence, measures: CallMeasures, records: ServerCall | null): JudgedCall {
   const failures: Failure[] = evidence.problems.map((problem) => ({ kind: 'protocol', step: null, what: problem }))
   const { script } = evidence
   let unjudged = 0
   const greetingTurns = records === null ? null : records.turns.filter((turn) => turn.input === 'answered')
-  if (measures.greetingMs === null) failures.push({ kind: 'greeting', step: null, what: 'the agent never spoke' })
+  if (measures.greetingMs === null) failures.push({ kind: 'greeting', step: null, what: refusalOf(evidence) ?? 'the agent never spoke' })
   else if (measures.greetingMs > script.greeting.withinMs) {
     failures.push({ kind: 'greeting', step: null, what: `the greeting came after ${ms(measures.greetingMs)}, at most ${ms(script.greeting.withinMs)} allowed` })
   }

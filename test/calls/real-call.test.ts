@@ -6,6 +6,7 @@ import type { JudgedCall } from '../../src/load/call-judgement.ts'
 import { loadScript, type LoadedScript } from '../../src/load/call-script.ts'
 import { judge } from '../../src/load/load-run.ts'
 import { placeCall } from '../../src/load/simulated-caller.ts'
+import { dataDir } from '../support/data-dir.ts'
 import { platformInEngineTime, whileTimePasses } from '../support/engine-time.ts'
 import { until } from '../support/until.ts'
 
@@ -16,7 +17,7 @@ const never = new AbortController().signal
 const WRITTEN_MS = 3000
 
 t.test('the server with its own engines', async (t) => {
-  const { platform, clock, transport, target } = await platformInEngineTime(t.testdir(), { ADMIN_EMAIL: OWNER.email, ADMIN_PASSWORD: OWNER.password })
+  const { platform, clock, transport, target } = await platformInEngineTime(dataDir(t), { ADMIN_EMAIL: OWNER.email, ADMIN_PASSWORD: OWNER.password })
   t.teardown(() => whileTimePasses(clock, platform.stop()))
   const call = async (script: LoadedScript): Promise<JudgedCall> => {
     const evidence = await clock.runUntil(placeCall({ clock, transport, target, script }, never))

@@ -12,6 +12,7 @@ import { createPlatform } from '../../src/platform.ts'
 import { MongoCallRepository } from '../../src/storage/mongo-call-repository.ts'
 import { MongoDatabase, PATIENT } from '../../src/storage/mongo-database.ts'
 import { migrateMongo } from '../../src/storage/mongo-schema.ts'
+import { dataDir } from '../support/data-dir.ts'
 import { FaultyLink } from '../support/faulty-link.ts'
 import { mongoService, redisService, type Service } from '../support/services.ts'
 import { until } from '../support/until.ts'
@@ -40,7 +41,7 @@ function storeFaults(mongo: Service, redis: Service): void {
     const [mongoWire, redisWire] = [await FaultyLink.open(mongo), await FaultyLink.open(redis)]
     const config = loadConfig({
       PORT: '0',
-      DATA_DIR: t.testdir(),
+      DATA_DIR: dataDir(t),
       SHUTDOWN_GRACE_SECONDS: '1',
       // Nor does a busy machine turn the calls of this test away.
       LOOP_LAG_LIMIT_MS: '600000',

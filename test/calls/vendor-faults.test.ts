@@ -11,6 +11,7 @@ import { createPlatform } from '../../src/platform.ts'
 import { MongoDatabase, PATIENT } from '../../src/storage/mongo-database.ts'
 import { migrateMongo } from '../../src/storage/mongo-schema.ts'
 import { WatchedTransport } from '../bench/support/fault-calls.ts'
+import { dataDir } from '../support/data-dir.ts'
 import { mongoService, redisService } from '../support/services.ts'
 import { speak } from '../support/speech.ts'
 import { until } from '../support/until.ts'
@@ -44,7 +45,7 @@ async function world(t: Test) {
   const ill = (fault: Fault | null): Promise<unknown> =>
     Promise.all([deepgram.server.fail(fault), openai.fail(fault), pinecone.fail(fault), twilio.vendor.fail(fault), mongoWire?.fail(fault), redisWire?.fail(fault)])
   const config = loadConfig({
-    PORT: '0', DATA_DIR: t.testdir(), SHUTDOWN_GRACE_SECONDS: '1', STT_WORKERS: '1',
+    PORT: '0', DATA_DIR: dataDir(t), SHUTDOWN_GRACE_SECONDS: '1', STT_WORKERS: '1',
     // A machine that is busy with other tests is to take these calls all the same.
     LOOP_LAG_LIMIT_MS: '600000',
     STT_ENGINE: 'deepgram', TTS_ENGINE: 'deepgram', TTS_SECOND_ENGINE: 'openai', LLM_ENGINE: 'openai', EMBEDDINGS_ENGINE: 'openai', VECTORS: 'pinecone',

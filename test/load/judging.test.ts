@@ -104,6 +104,8 @@ t.test('a late, wrong or missing answer is a failure that says what was expected
   t.match(judgeCall(chatty, measureCall(chatty), null).failures, [{ kind: 'answer', what: /the agent spoke for 700 ms, silence was expected/ }])
   const mute = evidence([], [{ startMs: 1500, endMs: 2200 }], {})
   t.same(judgeCall(mute, measureCall(mute), null).failures.map((failure) => failure.what), ['the agent never spoke', 'the agent did not answer'])
+  const refused = { ...mute, verbs: [{ verb: 'say' as const, text: 'All our lines are busy.' }, { verb: 'hang-up' as const }] }
+  t.equal(judgeCall(refused, measureCall(refused), null).failures[0]?.what, 'the call was not taken: "All our lines are busy."')
 })
 
 t.test('percentiles are nearest-rank, and a report adds up what the calls say', async (t) => {

@@ -4,6 +4,7 @@ import { parseCallScript } from '../../src/load/call-script.ts'
 import { startServer } from '../../src/load/server-process.ts'
 import { placeCall } from '../../src/load/simulated-caller.ts'
 import { SocketTransport } from '../../src/load/socket-transport.ts'
+import { dataDir } from '../support/data-dir.ts'
 
 const { signal } = new AbortController()
 const clock = new SystemClock()
@@ -24,7 +25,7 @@ t.test('T39: a server that logs all it can logs no password, token, secret, card
   const server = await startServer(
     clock,
     {
-      dataDir: t.testdir({}),
+      dataDir: dataDir(t),
       authToken: CANARIES.authToken,
       environment: { LOG_LEVEL: 'trace', ADMIN_EMAIL: 'owner@example.com', ADMIN_PASSWORD: CANARIES.password },
       onOutput: (text) => {
