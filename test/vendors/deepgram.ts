@@ -119,7 +119,7 @@ export class DeepgramStandIn {
     const results = (toMs: number, final: boolean, extra: object): void => {
       const dribbling = this.faultOf('listen') === 'dribble'
       // A word that a final has cut into is told whole, after it.
-      const words = ears.words.flatMap((word) => (word.endMs <= state.finalToMs || word.startMs >= toMs ? [] : [{ ...word, startMs: Math.max(word.startMs, state.finalToMs) }]))
+      const words = ears.words.flatMap((word) => (word.endMs <= state.finalToMs || word.startMs >= toMs || (final && word.endMs > toMs) ? [] : [{ ...word, startMs: Math.max(word.startMs, state.finalToMs) }]))
       const shown = dribbling ? words.slice(0, 1) : words
       const durationMs = dribbling ? Math.min(200, toMs - state.finalToMs) : toMs - state.finalToMs
       const message = resultsMessage(shown, state.finalToMs, durationMs, final && !dribbling, extra)
