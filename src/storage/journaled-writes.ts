@@ -21,7 +21,8 @@ export type JournaledWritesOptions = Readonly<{
 }>
 
 type Change = Readonly<{ kind: string; [field: string]: unknown }>
-type Replay = (raw: unknown, signal: AbortSignal) => Promise<unknown>
+/** What a line of the journal asks for, or why it cannot be read. */
+type ReadChange = (raw: unknown) => ((signal: AbortSignal) => Promise<unknown>) | z.ZodError
 
 /**
  * Writes that survive the database being away: what it does not take goes to the journal and follows when it is back. Once one change
@@ -31,7 +32,7 @@ export class JournaledWrites {
   readonly #journal: Journal
   readonly #clock: Clock
   readonly #onProblem: (problem: string, error: unknown) => void
-  readonly #replays = new Map<string, Readonly<{ schema: z.ZodType; replay: Replay }>>()
+  readonly #readers = new Map<string, ReadChange>()
   #awayUntil = instant(0)
 
   constructor(options: JournaledWritesOptions) {
@@ -46,7 +47,10 @@ export class JournaledWrites {
 
   /** How a change of this kind is made when the database is back. */
   replays<S extends z.ZodType<Readonly<{ kind: string }>>>(kind: z.output<S>['kind'], schema: S, make: (change: z.output<S>, signal: AbortSignal) => Promise<unknown>): void {
-    this.#replays.set(kind, { schema, replay: (raw, signal) => make(schema.parse(raw), signal) })
+    this.#readers.set(kind, (raw) => {
+      const read = schema.safeParse(raw)
+      return read.success ? (signal) => make(read.data, signal) : read.error
+    })
   }
 
   isPending(group: string): boolean {
@@ -116,14 +120,13 @@ export class JournaledWrites {
 
   async #make(raw: unknown, signal: AbortSignal): Promise<void> {
     const kind = kindOf(raw)
-    const known = this.#replays.get(kind)
-    const problem = known === undefined ? new TypeError(`no such change: ${kind}`) : known.schema.safeParse(raw).error
-    if (known === undefined || problem !== undefined) {
-      this.#onProblem('a line of the journal is no record and is dropped', problem)
+    const replay = this.#readers.get(kind)?.(raw) ?? new TypeError(`no such change: ${kind}`)
+    if (typeof replay !== 'function') {
+      this.#onProblem('a line of the journal is no record and is dropped', replay)
       return
     }
     try {
-      await this.inTime((inner) => known.replay(raw, inner), signal)
+      await this.inTime(replay, signal)
     } catch (error) {
       // What the database will never take must not hold up everything behind it.
       if (isAway(error) || signal.aborted) throw error
