@@ -134,7 +134,7 @@ export async function addAdminPlane(app: FastifyInstance, deps: AdminPlaneDeps):
     live: deps.directory,
     events: deps.events,
     recordings: deps.recordings,
-    stores: [callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge), deps.booking.personal, ...eventStores(store)],
+    stores: [...store.waiting, callStore(store.calls), recordingStore(deps.recordings), knowledgeStore(store.knowledge), deps.booking.personal, ...eventStores(store)],
     secrets,
     notifications: store,
     settings: config.settings,

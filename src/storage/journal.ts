@@ -80,6 +80,19 @@ export class Journal {
     return this.#pendingOf.has(group)
   }
 
+  /** What waits in the folder, other processes' changes too; what is being written this instant may be missing. */
+  async entries(): Promise<readonly JournalEntry[]> {
+    while (this.#writing !== null) await this.#writing
+    const found: JournalEntry[] = []
+    for (const name of (await readdir(this.#options.folder)).filter((one) => SEGMENT_NAME.test(one)).sort(byAge)) {
+      const path = join(this.#options.folder, name)
+      // Gone since the folder was read: it has been made.
+      const text = await readFile(path, 'utf8').catch(() => '')
+      for (const entry of entriesOf(text).slice(await doneCount(path))) if (entry !== null) found.push(entry)
+    }
+    return found
+  }
+
   /** Resolves when it is on the disk. Throws STORE_FAILED when the journal is full or the disk is. */
   append(entry: JournalEntry): Promise<void> {
     const json = JSON.stringify(entry)
@@ -196,13 +209,9 @@ export class Journal {
 
   /** Null for a line that cannot be read. */
   async #read(path: string): Promise<(JournalEntry | null)[]> {
-    const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '')
-    return lines.map((line, at) => {
-      const json = line.slice(DIGEST_LENGTH + 1)
-      if (line.slice(0, DIGEST_LENGTH) === digestOf(json)) return JSON.parse(json) as JournalEntry
-      this.#options.onProblem(`line ${at + 1} of a journal was not written to its end`)
-      return null
-    })
+    const entries = entriesOf(await readFile(path, 'utf8'))
+    for (const [at, entry] of entries.entries()) if (entry === null) this.#options.onProblem(`line ${at + 1} of a journal was not written to its end`)
+    return entries
   }
 
   #count(group: string, by: 1 | -1): void {
@@ -211,6 +220,17 @@ export class Journal {
     if (count <= 0) this.#pendingOf.delete(group)
     else this.#pendingOf.set(group, count)
   }
+}
+
+/** Null for a line that a crash tore. */
+function entriesOf(text: string): (JournalEntry | null)[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const json = line.slice(DIGEST_LENGTH + 1)
+      return line.slice(0, DIGEST_LENGTH) === digestOf(json) ? (JSON.parse(json) as JournalEntry) : null
+    })
 }
 
 function digestOf(json: string): string {

@@ -15,6 +15,7 @@ import { CachedCompanies, type CompanyReads } from './cached-companies.ts'
 import type { EmbeddedRepositories } from './embedded-repositories.ts'
 import { openEmbeddedSecurityStore } from './embedded-security-store.ts'
 import { openEmbeddedStore } from './embedded-store.ts'
+import { journalStore } from './journal-erasure.ts'
 import { Journal } from './journal.ts'
 import { JournaledCallRepository } from './journaled-call-repository.ts'
 import { JournaledContactStore, JournaledEventStore, JournaledLeadStore } from './journaled-event-stores.ts'
@@ -36,6 +37,8 @@ import { RedisSessionRepository } from './redis-session-repository.ts'
 export type Stores = EmbeddedRepositories &
   Readonly<{
     security: SecurityStore
+    /** What of a caller waits outside the stores; it is asked before they are. */
+    waiting: readonly ReturnType<typeof journalStore>[]
     /** What calls read, through the caches. */
     forCalls: CompanyReads
     /** What machines share; null: there is only this one. */
@@ -109,6 +112,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Stores> {
   return {
     ...records.repositories,
     security,
+    waiting: records.waiting,
     forCalls: reads ?? records.repositories,
     shared,
     saved: (companyId) => {
@@ -139,6 +143,7 @@ type Records = Readonly<{
   repositories: EmbeddedRepositories
   security: SecurityStore
   isRemote: boolean
+  waiting: Stores['waiting']
   parts: Stores['parts']
   start: (signal: AbortSignal) => void
   close: () => Promise<void>
@@ -152,6 +157,7 @@ async function openEmbedded({ config, logger, onEvent }: OpenStoreOptions): Prom
     repositories: store,
     security,
     isRemote: false,
+    waiting: [],
     parts: [],
     start: () => undefined,
     close: async () => {
@@ -186,6 +192,7 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
     repositories: { ...repositories, ...kept },
     security: mongoSecurityStore(database, clock),
     isRemote: true,
+    waiting: [journalStore(journal, clock)],
     parts: [
       {
         name: 'mongodb',

@@ -12,6 +12,7 @@ import { Scope } from '../../src/core/scope.ts'
 import { EmbeddedDatabase } from '../../src/storage/embedded-database.ts'
 import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
 import { makeRepositories } from '../../src/storage/embedded-repositories.ts'
+import { journalStore } from '../../src/storage/journal-erasure.ts'
 import { Journal } from '../../src/storage/journal.ts'
 import { JournaledCallRepository } from '../../src/storage/journaled-call-repository.ts'
 import { JournaledWrites } from '../../src/storage/journaled-writes.ts'
@@ -87,6 +88,30 @@ void t.test('the database gone in the middle of a call: every record is there wh
   t.equal((await calls.gaps('a', { after: null, limit: 5 })).length, 1)
   await journaled.saveTurn('a', 'CA1', turn(3))
   t.equal(journal.pending, 0, 'and later ones go straight')
+})
+
+void t.test('whoever is to be forgotten is not, while records wait for the database: that is waited for, and said', async (t) => {
+  const { journaled, state, clock, journal, startReplaying, later } = await world(t)
+  const waiting = journalStore(journal, clock)
+  const { signal } = new AbortController()
+  await journaled.begin('a', call('a', 'CA1'))
+  state.now = 'gone'
+  await journaled.saveTurn('a', 'CA1', turn(1))
+  await journaled.begin('b', call('b', 'CA2'))
+  t.equal(await waiting.find('a'), 1, 'a turn that waits does not say whose call it is of')
+  t.equal(await waiting.find('c'), 0)
+  let isOver = false
+  const inVain = waiting.erase('a', '+15550100099', signal).then(() => { isOver = true })
+  await later(() => isOver)
+  await inVain
+  t.equal(await waiting.find('a'), 1, 'and the admin hears that it is not clean')
+  state.now = 'there'
+  startReplaying()
+  isOver = false
+  const erasing = waiting.erase('a', '+15550100099', signal).then(() => { isOver = true })
+  await later(() => isOver)
+  await erasing
+  t.equal(await waiting.find('a'), 0)
 })
 
 void t.test('a call that begins and ends while the database is gone is not lost', async (t) => {
