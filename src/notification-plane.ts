@@ -9,7 +9,7 @@ import { Scope } from './core/scope.ts'
 import type { MessageChannel } from './events/channel.ts'
 import type { DispatchQueue } from './events/dispatch-queue.ts'
 import { EmbeddedQueue } from './events/embedded-queue.ts'
-import { InboundTexts } from './events/inbound-texts.ts'
+import { InboundTexts, type InboundTextsDeps } from './events/inbound-texts.ts'
 import { keepEvents } from './events/keep-events.ts'
 import { MailNotifier } from './events/mail-notifier.ts'
 import { missedCall } from './events/missed-call.ts'
@@ -32,7 +32,7 @@ export type NotificationPlaneDeps = Readonly<{
   clock: Clock
   store: Pick<EmbeddedStore, 'companies' | 'eventLog' | 'outbox' | 'leads' | 'contacts' | 'messageTemplates' | 'appointments' | 'calls'> &
     /** Whose number a text is for is known also while the store is away. */
-    Readonly<{ forCalls: Readonly<{ companies: Pick<EmbeddedStore['companies'], 'findByPhoneNumber'> }> }>
+    Readonly<{ forCalls: Readonly<{ companies: Pick<EmbeddedStore['companies'], 'findByPhoneNumber'> }>; reports: InboundTextsDeps['reports'] }>
   metrics: Metrics
   publicBaseUrl: () => string
   /** Known once the administration is there. */
@@ -104,6 +104,7 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
     texts: new InboundTexts({
       clock,
       companies: store.forCalls.companies,
+      reports: store.reports,
       contacts: store.contacts,
       eventLog: store.eventLog,
       leads: store.leads,

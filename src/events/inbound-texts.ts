@@ -20,7 +20,11 @@ export type InboundTextsDeps = Readonly<{
   leads: Pick<LeadStore, 'create'>
   outbox: Pick<Outbox, 'list' | 'get' | 'delivered'>
   appointments: Readonly<{ get: (companyId: string, appointmentId: string, signal?: AbortSignal) => Promise<Appointment | null> }> | null
+  /** Keeps the carrier's reports for while the store is away; null: it is never away. */
+  reports: Readonly<{ settledBy: (settle: SettleReport) => void; take: SettleReport }> | null
 }>
+
+type SettleReport = (report: TextReport, signal: AbortSignal) => Promise<void>
 
 export type TextIntent = 'stop' | 'start' | 'help' | 'confirm' | 'reschedule' | 'other'
 
@@ -46,6 +50,7 @@ export class InboundTexts implements TextHandler {
   constructor(deps: InboundTextsDeps) {
     this.#deps = deps
     this.#answered = new LRUCache({ max: 10_000, ttl: HOUR_MS, ttlResolution: 0, perf: { now: () => deps.clock.now() } })
+    deps.reports?.settledBy((report, signal) => this.#settle(report, signal))
   }
 
   async received(text: ReceivedText, signal: AbortSignal): Promise<string | null> {
@@ -67,7 +72,12 @@ export class InboundTexts implements TextHandler {
     return text.carrierAnswered || unwanted || answer === null || !this.#mayAnswer(company.id, text.from) ? null : answer
   }
 
-  async reported(report: TextReport, signal: AbortSignal): Promise<void> {
+  reported(report: TextReport, signal: AbortSignal): Promise<void> {
+    const { reports } = this.#deps
+    return reports === null ? this.#settle(report, signal) : reports.take(report, signal)
+  }
+
+  async #settle(report: TextReport, signal: AbortSignal): Promise<void> {
     const { outbox, eventLog, clock, contacts } = this.#deps
     const before = await outbox.get(report.companyId, report.itemId, signal)
     if (before === null || before.work.kind !== 'message') return

@@ -19,6 +19,7 @@ import { journalStore } from './journal-erasure.ts'
 import { Journal } from './journal.ts'
 import { JournaledCallRepository } from './journaled-call-repository.ts'
 import { JournaledContactStore, JournaledEventStore, JournaledLeadStore } from './journaled-event-stores.ts'
+import { JournaledReports } from './journaled-reports.ts'
 import { JournaledWrites } from './journaled-writes.ts'
 import { MongoDatabase } from './mongo-database.ts'
 import { mongoRepositories, type MongoRepositories } from './mongo-repositories.ts'
@@ -39,6 +40,8 @@ export type Stores = EmbeddedRepositories &
     security: SecurityStore
     /** What of a caller waits outside the stores; it is asked before they are. */
     waiting: readonly ReturnType<typeof journalStore>[]
+    /** Null: the store cannot be away. */
+    reports: JournaledReports | null
     /** What calls read, through the caches. */
     forCalls: CompanyReads
     /** What machines share; null: there is only this one. */
@@ -113,6 +116,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Stores> {
     ...records.repositories,
     security,
     waiting: records.waiting,
+    reports: records.reports,
     forCalls: reads ?? records.repositories,
     shared,
     saved: (companyId) => {
@@ -144,6 +148,7 @@ type Records = Readonly<{
   security: SecurityStore
   isRemote: boolean
   waiting: Stores['waiting']
+  reports: Stores['reports']
   parts: Stores['parts']
   start: (signal: AbortSignal) => void
   close: () => Promise<void>
@@ -158,6 +163,7 @@ async function openEmbedded({ config, logger, onEvent }: OpenStoreOptions): Prom
     security,
     isRemote: false,
     waiting: [],
+    reports: null,
     parts: [],
     start: () => undefined,
     close: async () => {
@@ -193,6 +199,7 @@ async function openMongo({ config, clock, logger, onEvent, signal }: OpenStoreOp
     security: mongoSecurityStore(database, clock),
     isRemote: true,
     waiting: [journalStore(journal, clock)],
+    reports: new JournaledReports(writes),
     parts: [
       {
         name: 'mongodb',

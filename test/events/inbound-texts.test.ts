@@ -3,7 +3,7 @@ import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import t, { type Test } from 'tap'
 import { ClientsViaError } from '../../src/core/errors.ts'
 import { Scope } from '../../src/core/scope.ts'
-import { InboundTexts, intentOf } from '../../src/events/inbound-texts.ts'
+import { InboundTexts, intentOf, type InboundTextsDeps } from '../../src/events/inbound-texts.ts'
 import { missedCall } from '../../src/events/missed-call.ts'
 import { InMemoryMediaTokens } from '../../src/telephony/media-tokens.ts'
 import { registerTelephony } from '../../src/telephony/telephony.ts'
@@ -23,7 +23,7 @@ type Phone = DeliveryWorld & Readonly<{
 }>
 
 /** `isAway`: the store takes writes (the journal does), and can look nothing up. */
-async function open(t: Test, isAway = false): Promise<Phone> {
+async function open(t: Test, isAway = false, reports: InboundTextsDeps['reports'] = null): Promise<Phone> {
   const world = await openDelivery(t, '2026-03-02T17:00:00Z')
   const away = async (): Promise<never> => {
     throw new ClientsViaError('STORE_FAILED', 'gone')
@@ -37,6 +37,7 @@ async function open(t: Test, isAway = false): Promise<Phone> {
       contacts: { set: (...given) => world.repositories.contacts.set(...given), get: away },
       outbox: { list: away, get: away, delivered: away },
     }),
+    reports,
     clock: world.clock, appointments: { get: async (_companyId, id) => world.visits.get(id) ?? null } })
   await registerTelephony(app, {
     clock: world.clock, logger: quiet, handler: new ScriptedCallHandler(), mediaTokens: new InMemoryMediaTokens(world.clock), publicBaseUrl: BASE, twilioAuthToken: TOKEN, scope: new Scope(), texts,
@@ -134,7 +135,7 @@ t.test('the same text twice is one, also after a restart', async (t) => {
   const { text, repositories } = await open(t)
   await text('hello', { MessageSid: 'SMsame' })
   await text('hello', { MessageSid: 'SMsame' })
-  const again = new InboundTexts({ ...repositories, clock: (await open(t)).clock, appointments: null })
+  const again = new InboundTexts({ ...repositories, clock: (await open(t)).clock, appointments: null, reports: null })
   t.equal(await again.received({ messageSid: 'SMsame', from: CALLER, to: OURS, body: 'STOP', carrierAnswered: false }, new AbortController().signal), null)
   t.equal(await repositories.contacts.get('a', CALLER), null)
   t.equal((await repositories.leads.list('a', { before: null, limit: 10 })).length, 1)

@@ -32,7 +32,7 @@ t.test('a visit and a lead become texts, over the real store and Twilio\'s proto
   await store.companies.save('b', company('b', { phoneNumbers: ['+16175550100'], notifications: { people: [{ name: 'Desk', phoneNumberE164: '+16175550188', anyHour: true }] } }))
   await secrets.set('a', 'twilio_account_sid', ACCOUNT.accountSid)
   await secrets.set('a', 'twilio_auth_token', ACCOUNT.authToken)
-  const plane = createNotificationPlane({ config, logger: createLogger({ level: 'silent', speech: false, version: '0' }), clock, store: { ...store, forCalls: store }, metrics, publicBaseUrl: () => 'https://voice.example.com', secrets: () => secrets })
+  const plane = createNotificationPlane({ config, logger: createLogger({ level: 'silent', speech: false, version: '0' }), clock, store: { ...store, forCalls: store, reports: null }, metrics, publicBaseUrl: () => 'https://voice.example.com', secrets: () => secrets })
   plane.start(true)
   const startsAt = new Date(Math.ceil(Date.now() / 3_600_000) * 3_600_000 + 72 * 3_600_000).toISOString()
   const booked = visit(startsAt, { idempotencyKey: 'k1' })

@@ -10,8 +10,10 @@ import { MIGRATIONS } from '../../src/storage/embedded-migrations.ts'
 import { makeRepositories } from '../../src/storage/embedded-repositories.ts'
 import { Journal } from '../../src/storage/journal.ts'
 import { JournaledContactStore, JournaledEventStore, JournaledLeadStore } from '../../src/storage/journaled-event-stores.ts'
+import { JournaledReports } from '../../src/storage/journaled-reports.ts'
 import { JournaledWrites } from '../../src/storage/journaled-writes.ts'
-import { at, CALLER, event, lead } from '../events/fixtures.ts'
+import { InboundTexts } from '../../src/events/inbound-texts.ts'
+import { at, CALLER, event, item, lead } from '../events/fixtures.ts'
 import { eventStoresContract } from '../events/stores-contract.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 
@@ -44,6 +46,8 @@ async function world(t: Test) {
       eventLog: new JournaledEventStore(canBeGone(stored.eventLog), writes),
       leads: new JournaledLeadStore(canBeGone(stored.leads), writes),
       contacts: new JournaledContactStore(canBeGone(stored.contacts), writes),
+      outbox: canBeGone(stored.outbox),
+      reports: new JournaledReports(writes),
     }
   }
   const process = await open()
@@ -113,4 +117,22 @@ t.test('a START that another machine heard later is not undone by a STOP out of 
   await stored.contacts.set('a', { phoneNumberE164: CALLER, state: 'opted-in', source: 'text', at: at(2) }, [])
   await comesBack()
   t.equal((await stored.contacts.get('a', CALLER))?.state, 'opted-in')
+})
+
+void t.test('what the carrier says once about a text, while the database is away, is settled when it is back', async (t) => {
+  const { stored, state, journal, comesBack, ...process } = await world(t)
+  const { signal } = new AbortController()
+  const texts = new InboundTexts({ ...process, companies: { findByPhoneNumber: async () => null }, appointments: null })
+  const one = item('x')
+  await stored.outbox.add('a', [one], at(0))
+  await stored.outbox.claim('a', one.id, { token: 'w', now: at(1), leaseUntil: at(60) })
+  await stored.outbox.beginSending('a', one.id, 'w', at(1), at(60))
+  state.isThere = false
+  await texts.reported({ companyId: 'a', itemId: one.id, messageSid: 'SM7', delivery: 'sent', errorCode: null }, signal)
+  await texts.reported({ companyId: 'a', itemId: one.id, messageSid: 'SM7', delivery: 'undelivered', errorCode: '21610' }, signal)
+  t.equal(journal.pending, 2)
+  await comesBack()
+  t.match(await stored.outbox.get('a', one.id), { state: 'done', delivery: 'undelivered', providerId: 'SM7' })
+  t.match(await stored.contacts.get('a', CALLER), { state: 'opted-out', source: 'carrier' }, 'the carrier knows of a STOP that we do not')
+  t.same((await stored.eventLog.list('a', { after: null, limit: 20 })).map(({ type }) => type).sort(), ['message.failed', 'message.sent'])
 })
