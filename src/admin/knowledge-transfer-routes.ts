@@ -9,7 +9,7 @@ import { ImportPlanner } from '../tenancy/knowledge-import.ts'
 import { companyParams, companyRoute, type AdminPorts } from './admin-contract.ts'
 import { answerSchema, ask } from './ask.ts'
 import { newEntrySchema, textChecker } from './knowledge-routes.ts'
-import { inPieces } from './pieces.ts'
+import { inPieces } from '../core/pieces.ts'
 import type { AdminDeps, Resources } from './pipeline.ts'
 
 const TAG = 'Knowledge'

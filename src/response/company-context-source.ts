@@ -5,7 +5,7 @@ import { ClientsViaError } from '../core/errors.ts'
 import type { AgentRepository, CompanyRepository, KnowledgeRepository } from '../tenancy/repositories.ts'
 import type { CompanyContext, CompanyContextSource } from './company-context.ts'
 import { orAborted, type Embedder, type VectorStore } from './embedder.ts'
-import { createKnowledgeIndex, type IndexedKnowledge, type MeaningFallback } from './knowledge.ts'
+import { loadKnowledgeIndex, type IndexedKnowledge, type MeaningFallback } from './knowledge.ts'
 import type { VectorIndex } from './vector-index.ts'
 
 export type CompanyContextDeps = Readonly<{
@@ -41,6 +41,8 @@ export class CachedCompanyContext implements CompanyContextSource {
   readonly #deps: CompanyContextDeps
   readonly #ttlMs: number
   readonly #cache = new LRUCache<string, Cached>({ max: MAX_COMPANIES })
+  /** By company, its last index, also of what a save has made stale: most of a new one is in it. */
+  readonly #indexes = new LRUCache<string, IndexedKnowledge>({ max: MAX_COMPANIES })
   readonly #loading = new Map<string, Promise<Cached>>()
   /** Counts invalidations, so that a load begun before a save is not kept after it. */
   readonly #generation = new Map<string, number>()
@@ -74,7 +76,10 @@ export class CachedCompanyContext implements CompanyContextSource {
     try {
       await this.#once(companyId, before)
     } catch (error) {
-      if (error instanceof ClientsViaError && error.code === 'NOT_FOUND') this.#cache.delete(companyId)
+      if (error instanceof ClientsViaError && error.code === 'NOT_FOUND') {
+        this.#cache.delete(companyId)
+        this.#indexes.delete(companyId)
+      }
       this.#deps.onRefreshFailure?.(companyId, error)
     }
   }
@@ -112,13 +117,22 @@ export class CachedCompanyContext implements CompanyContextSource {
       const entries = isSameKnowledge ? [...before.context.entryById.values()] : await knowledge.listAll(companyId, signal)
       const index = isSameKnowledge
         ? before.index
-        : createKnowledgeIndex(companyId, entries, version, embedder, {
-            vectors: this.#deps.vectors ?? null,
-            remote: this.#deps.remote ?? null,
-            fallback: this.#deps.fallback ?? null,
-            mishearings: company.mishearings,
-            signal: this.#deps.signal ?? null,
-          })
+        : await loadKnowledgeIndex(
+            companyId,
+            entries,
+            version,
+            embedder,
+            {
+              vectors: this.#deps.vectors ?? null,
+              remote: this.#deps.remote ?? null,
+              fallback: this.#deps.fallback ?? null,
+              mishearings: company.mishearings,
+              signal: this.#deps.signal ?? null,
+              earlier: this.#indexes.get(companyId) ?? null,
+            },
+            signal,
+          )
+      this.#indexes.set(companyId, index)
       const context: CompanyContext = Object.freeze({ company, agent, knowledge: index, entryById: new Map(entries.map((entry) => [entry.id, entry])) })
       return { context, index, freshUntil: later(clock.now(), this.#ttlMs) }
     })
