@@ -68,12 +68,17 @@ export function plainText(text: string, mishearings: Readonly<Record<string, str
   return plain
 }
 
+/** A company's list is read with every phrase and every partial. */
+const paddedMishearings = new WeakMap<Readonly<Record<string, string>>, readonly (readonly [heard: string, meant: string])[]>()
+
 function replaceMisheard(plain: string, mishearings: Readonly<Record<string, string>>): string {
-  let padded = ` ${plain} `
-  for (const [heard, meant] of Object.entries(mishearings)) {
-    const needle = ` ${heard.toLowerCase()} `
-    if (padded.includes(needle)) padded = padded.replaceAll(needle, ` ${meant.toLowerCase()} `)
+  let pairs = paddedMishearings.get(mishearings)
+  if (pairs === undefined) {
+    pairs = Object.entries(mishearings).map(([heard, meant]) => [` ${heard.toLowerCase()} `, ` ${meant.toLowerCase()} `] as const)
+    paddedMishearings.set(mishearings, pairs)
   }
+  let padded = ` ${plain} `
+  for (const [heard, meant] of pairs) if (padded.includes(heard)) padded = padded.replaceAll(heard, meant)
   return padded.trim()
 }
 
