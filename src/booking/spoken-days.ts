@@ -10,8 +10,10 @@ export type DayWish = Readonly<{ days: Days | null; except: readonly Days[]; soo
 const DAY_NAMES = WEEKDAYS.map((day) => `${day}|${day.slice(0, 3)}`).join('|').replace('|tue|', '|tues|tue|').replace('|thu|', '|thurs|thur|thu|').replace('|wed|', '|weds|wed|')
 const WEEKDAY = `(?:(this|next|coming|this coming|following|the) )?(${DAY_NAMES})(s?)\\b`
 const SOONEST = /\b(?:as soon as (?:possible|you can|you're able)|a\.?s\.?a\.?p\b|soonest|earliest|first available|next available|right away|right now|immediately|straight away|soon|whenever|any ?time|any ?day|doesn't matter|don't care|no preference|whatever(?: you have| works)?|sometime)\b/
+const A_DAY = ` (?:(?:this|next|the) )?(?:${DAY_NAMES}|today|tomorrow|weekends?)s?\\b`
+/** "Not Monday or Tuesday" rules out both, "not Monday, Tuesday" only one. */
 const NOT = new RegExp(
-  `\\b(?:but not|just not|not on|not|except(?: for)?|any ?(?:day|time) but|anything but|other than|besides|can't do|can't make|never|no)(?: on)?((?:(?:,? (?:or|and))? (?:(?:this|next|the) )?(?:${DAY_NAMES}|today|tomorrow|weekends?)s?\\b)+)`,
+  `\\b(?:but not|just not|not on|not|except(?: for)?|any ?(?:day|time) but|anything but|other than|besides|can't do|can't make|never|no)(?: on)?(${A_DAY}(?:(?:${A_DAY})* (?:or|and)${A_DAY})*)`,
   'g',
 )
 /** A year: the rules' horizon ends it sooner. */

@@ -1,8 +1,9 @@
 import { DateTime } from 'luxon'
+import { correctedParts } from '../core/corrected-speech.ts'
 import { WEEKDAYS, type Week } from '../tenancy/week.ts'
 import type { TimeRange } from './booking-desk.ts'
 import { sayMinutes, sayMinuteSpan } from './say-when.ts'
-import { dayWish, type Days } from './spoken-days.ts'
+import { dayWish, type Days, type DayWish } from './spoken-days.ts'
 import { clockOf, normalizedSpeech, timeWish, type OpenMinutes, type TimeWish } from './spoken-times.ts'
 import type { WhenRequest } from './when-request.ts'
 
@@ -15,15 +16,13 @@ const OPEN_DAYS = 365
 /**
  * What a caller means by "tomorrow afternoon", "next Tuesday after four", "the 3rd", "first thing Monday", "not Tuesday": always ahead
  * of `now`, in days of the company's time zone. With the company's `hours`, an hour without "am" or "pm" is the one at which somebody
- * is there. Null when the words name no time at all.
+ * is there. What is put right on the way counts as it was put right. Null when the words name no time at all.
  */
 export function understandWhen(text: string, now: Date, timeZone: string, hours: Week | null = null): WhenRequest | null {
   const local = DateTime.fromJSDate(now, { zone: timeZone })
-  const said = normalizedSpeech(text)
-  const guessed = timeWish(said, openMinutes(hours, null))
-  const { days: wanted, except, soonest } = dayWish(guessed.rest, local)
-  // Known days tell more about what "seven" is than the whole week does.
-  const time = wanted === null ? guessed : timeWish(said, openMinutes(hours, wanted))
+  const { days: wanted, time, except, soonest } = correctedParts(text)
+    .map((part) => wishIn(normalizedSpeech(part), local, hours))
+    .reduce(putRight)
   if (wanted === null && except.length === 0 && !soonest && !time.any) return null
 
   const today = local.startOf('day')
@@ -43,6 +42,21 @@ export function understandWhen(text: string, now: Date, timeZone: string, hours:
     namesDay: wanted !== null,
     said: readBack(wanted, time, except, soonest),
   }
+}
+
+type Wish = DayWish & Readonly<{ time: TimeWish }>
+
+function wishIn(said: string, local: DateTime, hours: Week | null): Wish {
+  const guessed = timeWish(said, openMinutes(hours, null))
+  const day = dayWish(guessed.rest, local)
+  // Known days tell more about what "seven" is than the whole week does.
+  return { ...day, time: day.days === null ? guessed : timeWish(said, openMinutes(hours, day.days)) }
+}
+
+/** "Tuesday at nine, no, Wednesday": what the later words name takes the place of what the earlier ones did; what they leave out stands. */
+function putRight(earlier: Wish, later: Wish): Wish {
+  const namesDay = later.days !== null || later.except.length > 0 || later.soonest
+  return { ...(namesDay ? later : earlier), time: later.time.any ? later.time : earlier.time }
 }
 
 function readBack(days: Days | null, time: TimeWish, except: readonly Days[], soonest: boolean): string {

@@ -1,5 +1,5 @@
 import { earliest, later, latest, type Instant } from '../core/clock.ts'
-import { OPEN_EXPECTATION, digitsWanted, type Expectation } from '../core/expectation.ts'
+import { OPEN_EXPECTATION, keysWanted, type Expectation } from '../core/expectation.ts'
 import { StageRecorder } from '../core/latency-budget.ts'
 import { OneShot } from '../core/one-shot.ts'
 import { Scope } from '../core/scope.ts'
@@ -359,9 +359,8 @@ export class Conversation {
     const speaking = active !== null && active.reply.audibleAt !== null
     if (speaking && !this.#context.agent.speech.dtmfInterrupts) return
     this.#quiet.cancel()
-    const wanted = digitsWanted(this.#expectation)?.at(-1) ?? 1
     if (speaking) this.#yield(active, 'key pressed', this.#leg.mediaNowMs())
-    this.#keys.press(digit, wanted)
+    this.#keys.press(digit, keysWanted(this.#expectation))
   }
 
   /** Nobody speaks: after a while, ask. */

@@ -40,6 +40,28 @@ export function askedShape(expectation: Expectation): SlotShape | null {
   return expectation.slots.find((slot) => slot.id === expectation.asked)?.shape ?? null
 }
 
+/** The longest that may be keyed in as the answer to what was asked: one key at once, more of them until they are whole. */
+export function keysWanted(expectation: Expectation): number {
+  const shape = askedShape(expectation)
+  switch (shape?.kind) {
+    case 'digits':
+      return Math.max(...shape.counts)
+    case 'date':
+      return DATE_KEYS
+    case 'money':
+      return MONEY_KEYS
+    case 'choice':
+      return String(shape.options.length).length
+    default:
+      return 1
+  }
+}
+
+/** Month, day and year, two, two and four. */
+const DATE_KEYS = 8
+/** Whole dollars; the star stands for the point before the cents. */
+const MONEY_KEYS = 10
+
 /** The lengths of the number that was asked for, shortest first; null when none was. */
 export function digitsWanted(expectation: Expectation): readonly number[] | null {
   const shape = askedShape(expectation)

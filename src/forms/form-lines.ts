@@ -1,5 +1,5 @@
 import type { Form, FormSlot } from '../tenancy/form.ts'
-import { SPEAKABLE_NAME, type FilledSlot, type FormState } from './form-state.ts'
+import { activeSlots, SPEAKABLE_NAME, type FilledSlot, type FormState } from './form-state.ts'
 
 /** What every form can say without being told; short, and speakable as it stands. */
 export const FORM_LINES = {
@@ -65,7 +65,7 @@ export function doubtLine(slot: FormSlot, filled: FilledSlot): string {
 
 /** Every answer so far, in the form's order, for "what do you have so far". */
 export function soFarLine(form: Form, state: FormState): string {
-  const parts = form.slots.flatMap((slot) => {
+  const parts = activeSlots(form, state).flatMap((slot) => {
     const filled = state.slots[slot.id]
     const said = filled === undefined ? '' : slot.id === 'when' && state.chosen !== null ? state.chosen.said : sayValue(slot, filled)
     return said === '' ? [] : [`${slot.label}, ${said}`]
@@ -73,10 +73,10 @@ export function soFarLine(form: Form, state: FormState): string {
   return parts.length === 0 ? FORM_LINES.nothingYet : `So far I have ${parts.join('; ')}.`
 }
 
-/** What a read-back template may say: each slot as it is spoken; a slot without a value, or a name too uncertain, is not there. */
+/** What a read-back template may say: each slot as it is spoken; one without a value, or without its condition, or a name too uncertain, is not there. */
 export function spokenSlots(form: Form, state: FormState): Record<string, string> {
   const said: Record<string, string> = {}
-  for (const slot of form.slots) {
+  for (const slot of activeSlots(form, state)) {
     const filled = state.slots[slot.id]
     const spoken = filled === undefined ? '' : sayValue(slot, filled)
     if (spoken !== '') said[slot.id] = spoken

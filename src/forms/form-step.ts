@@ -7,7 +7,8 @@ import { FORM_LINES, soFarLine } from './form-lines.ts'
 import type { FormContext, FormMove, Offering, Said } from './form-move.ts'
 import { advance, askSlot, corrections, expectationOf, put, wish } from './form-questions.ts'
 import { isVisitTime, newFormState, nextSlot, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
-import { findSlots, isBareAnswer, namesATime, numberLengths, type SlotFill } from './slot-finder.ts'
+import { refusals, takenBack } from './refusals.ts'
+import { besides, findSlots, isBareAnswer, namesATime, numberLengths, type SlotFill } from './slot-finder.ts'
 import { acceptedValue } from './slot-values.ts'
 import { chosenTime } from './time-choice.ts'
 
@@ -24,7 +25,10 @@ export function openedForm(context: FormContext, said: Said): FormMove {
 }
 
 /** What the words do to the form. Total: every state answers everything, and answers the same way every time. */
-export function heardByForm(context: FormContext, state: FormState, said: Said): FormMove {
+export function heardByForm(context: FormContext, before: FormState, said: Said): FormMove {
+  // "No milk": what is turned down is let go before anything else is taken.
+  const unwanted = said.source === 'keys' ? [] : takenBack(context.form, before, said.text)
+  const state = unwanted.reduce(without, before)
   switch (formAct(said.text)) {
     case 'give-up':
       return { state: Object.freeze({ ...state, phase: 'abandoned', asked: null }), say: [context.form.abandoned], expect: { kind: 'open' }, wish: null, understood: true }
@@ -39,6 +43,7 @@ export function heardByForm(context: FormContext, state: FormState, said: Said):
   if (wrong !== null && state.slots[wrong.id] !== undefined && !putRight) {
     return askSlot(context, without(state, wrong.id), wrong, [FORM_LINES.sorry])
   }
+  if (unwanted.length > 0) return advance(context, filled(context, state.phase === 'reading-back' ? { ...state, asked: null } : state, fillsOf(context, before, said, null), said))
   switch (state.phase) {
     case 'collecting':
       return collect(context, state, said)
@@ -113,8 +118,9 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
     if (slot.fallback === 'skip' && (PLAIN_NO.test(said.text.trim()) || formAct(said.text) === 'enough' || NO_ANSWER.test(said.text))) {
       return advance(context, { ...state, skipped: [...state.skipped, slot.id], asked: null })
     }
-    if (TAIL.test(said.text.trim())) return put(context, state)
-    return missed(context, askSlot(context, whole, slot))
+    // Once: a caller who says nothing but yes and okay is no nearer to an answer.
+    if (TAIL.test(said.text.trim()) && state.misses === 0 && (state.attempts[slot.id] ?? 0) <= 1) return put(context, { ...state, misses: 1 })
+    return missed(context, askSlot(context, { ...whole, misses: 0 }, slot))
   }
   return missed(context, advance(context, whole))
 }
@@ -245,7 +251,9 @@ function fillsOf(context: FormContext, state: FormState, said: Said, askedId: st
   const reading = said.reading ?? (wanted || said.text === '' ? null : context.readText(expectationOf(context, state), said.text, 'text'))
   const read = reading === null ? [] : reading.verdict === 'outside' && reading.source === 'audio' && !wanted ? lookAlike(context, state, said.text) : readFills(context, state, reading)
   // A reading that has its doubts, or has left words out, yields to words that were there as they are.
-  const sure = read.filter((fill) => !found.some((other) => other.slotId === fill.slotId && (fill.doubtful || saysMore(other.spoken, fill.spoken))))
+  const denied = refusals(context.form, state, said.text)
+  const wantedOnly = read.filter((fill) => !denied.some((one) => one.slotId === fill.slotId && one.value === fill.value))
+  const sure = wantedOnly.filter((fill) => !found.some((other) => other.slotId === fill.slotId && (fill.doubtful || saysMore(other.spoken, fill.spoken))))
   return [...sure, ...found.filter((fill) => !sure.some((other) => other.slotId === fill.slotId))]
 }
 
@@ -292,24 +300,26 @@ function isNameOnly(reading: Reading, name: string): boolean {
 function whenRead(context: FormContext, state: FormState, slot: FormSlot, words: string): { value: string; spoken: string } | null {
   const read = context.readWhen(words)
   if (read === null || read.namesDay) return read === null ? null : { value: read.value, spoken: words }
-  const spoken = `${state.slots[slot.id]?.spoken ?? ''} ${words}`.trim()
+  const spoken = besides(state.slots[slot.id]?.spoken, words)
   return { value: context.readWhen(spoken)?.value ?? read.value, spoken }
 }
 
-/** Keys are an equal way in: digits for a number, a place in the list for a choice, 1 and 2 for yes and no. */
+/** Keys are an equal way in: digits for a number, a place in the list for a choice, 1 and 2 for yes and no, month and day for a day. */
 function keyedFills(context: FormContext, state: FormState, keys: string): (SlotFill & { doubtful: boolean })[] {
   const slot = slotOf(context.form, state.asked?.slotId ?? null)
   if (slot === null || state.asked?.how === 'doubt') return []
   const digits = keys.replace(/\D/g, '')
   const one = Number(digits)
   const place = slot.options[one - 1]
+  const spoken = isVisitTime(context.form, slot) ? digits.replace(/^(\d\d)(\d\d)$/, '$1/$2') : digits
   const value =
     slot.type === 'choice' || slot.type === 'service' ? (digits.length <= 2 ? (place?.value ?? '') : '')
     : slot.type === 'yes-no' ? (digits === '1' ? 'yes' : digits === '2' ? 'no' : '')
-    : slot.type === 'date' && !isVisitTime(context.form, slot) ? (calendarDate(digits, context.today) ?? '')
+    : slot.type === 'date' ? ((isVisitTime(context.form, slot) ? context.readWhen(spoken)?.value : calendarDate(digits, context.today)) ?? '')
+    : slot.type === 'money' ? keys.replace('*', '.')
     : digits
-  const accepted = ['name', 'spelling', 'text', 'address'].includes(slot.type) || (slot.type === 'date' && isVisitTime(context.form, slot)) ? null : acceptedValue(slot, value)
-  return accepted === null ? [] : [{ slotId: slot.id, value: accepted, spoken: digits, confidence: 1, doubtful: false }]
+  const accepted = ['name', 'spelling', 'text', 'address'].includes(slot.type) ? null : acceptedValue(slot, value)
+  return accepted === null ? [] : [{ slotId: slot.id, value: accepted, spoken, confidence: 1, doubtful: false }]
 }
 
 /** The state with the values in it. At most one value waits for a yes at a time. */

@@ -1,6 +1,6 @@
 import type { Form } from '../tenancy/form.ts'
 import { sayValue } from './form-lines.ts'
-import type { FormState } from './form-state.ts'
+import { activeSlots, type FormState } from './form-state.ts'
 
 /** What the lead store takes of a sentence. */
 const MAX_SUMMARY_CHARS = 600
@@ -10,7 +10,7 @@ export type FormSummary = Readonly<{ formId: string; callerName: string | null; 
 
 /** Slot by slot as understood, and one sentence. The number that called stands in for one that was not said. */
 export function formSummary(form: Form, state: FormState, callerNumber: string | null): FormSummary {
-  const filled = form.slots.flatMap((slot) => {
+  const filled = activeSlots(form, state).flatMap((slot) => {
     const value = state.slots[slot.id]
     return value === undefined ? [] : [{ slot, value }]
   })

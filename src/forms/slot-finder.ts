@@ -1,9 +1,11 @@
+import { correctedParts } from '../core/corrected-speech.ts'
 import { digitRuns } from '../core/digit-runs.ts'
 import type { Form, FormSlot } from '../tenancy/form.ts'
 import { calendarDate } from './calendar-date.ts'
 import { activeSlots, isVisitTime, type FormState } from './form-state.ts'
+import { refusals } from './refusals.ts'
 import { acceptedValue } from './slot-values.ts'
-import { spelledWord } from './spelled-word.ts'
+import { nameWithLetters, spelledWord } from './spelled-word.ts'
 
 /** One value that a sentence says. */
 export type SlotFill = Readonly<{ slotId: string; value: string; spoken: string; confidence: number }>
@@ -40,26 +42,27 @@ export function findSlots(form: Form, state: FormState, text: string, askedId: s
   for (const slot of slots) {
     if (slot.id === spellFor && take(slot, spelled(text), OPEN_CONFIDENCE.spelled)) strike(text)
   }
+  for (const { at, length } of refusals(form, state, left)) left = `${left.slice(0, at)}${'\0'.repeat(length)}${left.slice(at + length)}`
   for (const { slot, value, spoken } of choices(slots, left, askedId)) {
     if (take(slot, { value, spoken }, OPEN_CONFIDENCE.choice)) strike(spoken)
   }
   for (const slot of slots) {
     if (slot.type !== 'address') continue
-    const found = street(left, slot.id === askedId)
+    const found = lastOf(left, (part) => street(part, slot.id === askedId))
     if (take(slot, found, OPEN_CONFIDENCE.words) && found !== null) strike(found.spoken)
   }
   for (const slot of slots) {
     const counts = numberLengths(slot)
     if (counts === null) continue
-    const found = digits(left, counts, slot.id === askedId)
+    const found = digits(left, counts, slot.id === askedId, slot.type === 'phone')
     if (take(slot, found, OPEN_CONFIDENCE.digits) && found !== null) strike(found.spoken)
   }
   for (const slot of slots) {
     if (slot.type !== 'name') continue
     // A bare name is the whole of what was said: beside other answers it is none.
     const isBare = slot.id === askedId && fills.length === 0 && !TIME_TALK.test(left)
-    const found = name(left, isBare)
-    if (take(slot, found, OPEN_CONFIDENCE.name) && found !== null) strike(found.spoken)
+    const found = correctedName(slot, left, isBare)
+    if (take(slot, found, found?.isSpelled === true ? OPEN_CONFIDENCE.spelled : OPEN_CONFIDENCE.name) && found !== null) strike(found.spoken)
   }
   for (const slot of slots) {
     if (slot.type !== 'date') continue
@@ -68,7 +71,7 @@ export function findSlots(form: Form, state: FormState, text: string, askedId: s
       const words = left.replace(CORRECTION, '')
       const read = isAsked || TIME_TALK.test(words) ? context.readWhen(words) : null
       // "In the afternoon" alone goes with the day that was talked of before.
-      const whole = read === null || read.namesDay ? words : `${state.slots[slot.id]?.spoken ?? ''} ${words}`.trim()
+      const whole = read === null || read.namesDay ? words : besides(state.slots[slot.id]?.spoken, words)
       const value = read === null ? null : whole === words ? read.value : (context.readWhen(whole)?.value ?? read.value)
       take(slot, value === null ? null : { value, spoken: whole }, OPEN_CONFIDENCE.date)
     } else if (isAsked || BIRTH_TALK.test(left)) {
@@ -78,11 +81,25 @@ export function findSlots(form: Form, state: FormState, text: string, askedId: s
   }
   for (const slot of slots) {
     if (slot.type === 'yes-no' && slot.id === askedId) take(slot, yesNo(left), OPEN_CONFIDENCE.choice)
-    if (slot.type === 'money' && (slot.id === askedId || /\bdollars?\b|\$/i.test(left))) take(slot, money(left), OPEN_CONFIDENCE.digits)
+    if (slot.type === 'money' && (slot.id === askedId || /\bdollars?\b|\$/i.test(left))) take(slot, lastOf(left, money), OPEN_CONFIDENCE.digits)
     if (slot.type === 'spelling' && slot.id === askedId) take(slot, spelled(left), OPEN_CONFIDENCE.spelled)
     if (slot.type === 'text' && slot.id === askedId) take(slot, { value: withoutFillers(left), spoken: left }, OPEN_CONFIDENCE.words)
   }
   return fills.filter((fill) => active.has(fill.slotId) || fill.slotId === askedId || isConditionMet(form, fills, fill.slotId))
+}
+
+/** Words about the same thing as earlier ones: where both name a day, or an hour, the later ones count. */
+export function besides(earlier: string | undefined, later: string): string {
+  return earlier === undefined ? later : `${earlier}, no, ${later}`
+}
+
+/** What was found in the last part of a sentence that has any: "12, no, 14 Palm Street". */
+function lastOf<T>(text: string, find: (part: string) => T | null): T | null {
+  for (const part of correctedParts(text).toReversed()) {
+    const found = find(part)
+    if (found !== null) return found
+  }
+  return null
 }
 
 /** A condition may be met by the very sentence: "a new patient, and I have Cigna". */
@@ -150,17 +167,40 @@ function street(text: string, isAsked: boolean): { value: string; spoken: string
   return /^\D{0,25}(?:\d|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)/i.test(said) && said.split(' ').length >= 2 && said.split(' ').length <= 14 ? { value: said, spoken: text } : null
 }
 
-function digits(text: string, counts: readonly number[], isAsked: boolean): { value: string; spoken: string } | null {
-  for (const run of digitRuns(text)) {
-    const fits = counts.includes(run.digits.length)
+/** Of two numbers the later one counts, where the second puts the first one right; of a telephone number also its end alone: "... 0187, no, 0188". */
+function digits(text: string, counts: readonly number[], isAsked: boolean, mayMendEnd: boolean): { value: string; spoken: string } | null {
+  let found: { value: string; spoken: string } | null = null
+  for (const part of correctedParts(text)) {
+    const runs = digitRuns(part)
     // A short number anywhere may be a time or a house; a long one is what it is.
-    if (!fits || (!isAsked && run.digits.length < 5)) continue
-    const [first, last] = [run.tokens[0], run.tokens.at(-1)]
-    if (first === undefined || last === undefined) continue
-    return { value: run.digits, spoken: text.slice(first.start, last.end) }
+    const whole = runs.find((run) => counts.includes(run.digits.length) && (isAsked || run.digits.length >= 5))
+    const [first, last] = [whole?.tokens[0], whole?.tokens.at(-1)]
+    if (whole !== undefined && first !== undefined && last !== undefined) found = { value: whole.digits, spoken: part.slice(first.start, last.end) }
+    else if (found !== null && mayMendEnd && ONLY_AN_END.test(part)) {
+      const end = runs.map((run) => run.digits).join('')
+      if (end.length >= 2 && end.length < found.value.length) found = { value: `${found.value.slice(0, -end.length)}${end}`, spoken: `${found.spoken}, no, ${part}` }
+    }
   }
-  return null
+  return found
 }
+
+/** Digits, and at most "it ends in" before them. */
+const ONLY_AN_END = /^\W*(?:(?:it's|it is|that's|that is|it ends|ends|ending|in|with|the|last|end|two|three|four|digits|is|are)\W+)*(?:(?:\d+|zero|oh|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|double|triple)\W*)+$/i
+
+type FoundName = Readonly<{ value: string; spoken: string; isSpelled?: boolean }>
+
+/** "Jane Smith, sorry, Jane Smythe": after a name, what stands behind the correction is one, too, where it is written like one. */
+function correctedName(slot: FormSlot, text: string, isAsked: boolean): FoundName | null {
+  let found: FoundName | null = null
+  for (const part of correctedParts(text)) {
+    const plain = (isAsked ? nameWithLetters(part) : null) ?? name(part, isAsked)
+    const again: FoundName | null = plain === null && found !== null && WRITTEN_AS_NAME.test(part) ? { value: part.replace(/[.,!?]+/g, ' ').trim(), spoken: part } : plain
+    if (again !== null && acceptedValue(slot, again.value) !== null) found = again
+  }
+  return found
+}
+
+const WRITTEN_AS_NAME = /^(?:\p{Lu}[\p{L}'-]*[ .,!]*){1,3}$/u
 
 const NAME_WORD = "[\\p{L}][\\p{L}'-]*"
 const INTRODUCED = new RegExp(`\\b(?:my name is|my name's|the name is|name is|this is|i am|i'm|it is|it's|for)\\s+(${NAME_WORD}(?:\\s+${NAME_WORD}){0,2})`, 'giu')

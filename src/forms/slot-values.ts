@@ -54,7 +54,8 @@ const NO_NAMES = new Set(
   like look me mind minute moment morning my name need never new no nope not nothing now of off oh ok okay on one or out over patient please pretty question quick ready really
   ridiculous right said same say see should slow so somebody someone soon sorry speak speaking still stop sure talk tell thank thanks that the there they thing think this
   time to today tomorrow too try uh um understand up upset us wait want was we well were what when where which who why will with work would wrong yeah yep yes yet you your
-  told said heard gave asked spell spelled waiting listen monday tuesday wednesday thursday friday saturday sunday noon night evening week ma'am sir mister emergency repair appointment booking visit thank`.split(/\s+/),
+  told said heard gave asked spell spelled waiting listen monday tuesday wednesday thursday friday saturday sunday noon night evening week ma'am sir mister emergency repair appointment booking visit thank
+  zero two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred first second third either neither both`.split(/\s+/),
 )
 
 /** "john smith" -> "John Smith"; null for anything that is hardly one. */

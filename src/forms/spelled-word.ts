@@ -14,7 +14,7 @@ const LEAST_LETTERS = 2
  * spelled. The last run of letters counts: "Smith, that is S M Y T H".
  */
 export function spelledWord(text: string): string | null {
-  const tokens = text.toLowerCase().replace(/\b([a-z])\s+(?:as in|for|like|like in|is for)\s+[a-z]+/g, '$1').replace(/double[ -]you|double u/g, 'w').replace(/-/g, ' ').match(/[a-z]+/g) ?? []
+  const tokens = text.toLowerCase().replace(/'[a-z]+\b/g, '').replace(/\b([a-z])\s+(?:as in|for|like|like in|is for)\s+[a-z]+/g, '$1').replace(/double[ -]you|double u/g, 'w').replace(/-/g, ' ').match(/[a-z]+/g) ?? []
   const runs: string[][] = [[]]
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at] as string
@@ -28,6 +28,32 @@ export function spelledWord(text: string): string | null {
   const last = runs.filter((run) => run.length >= LEAST_LETTERS).at(-1)
   return last === undefined ? null : `${last[0]?.toUpperCase()}${last.slice(1).join('')}`
 }
+
+/** Letters that stand alone, and are no words of their own. */
+const LETTER = /(?<![\p{L}'])[b-hj-z](?![\p{L}'])/giu
+/** The "I" of "I am" is a word. */
+const FIRST_LETTER = /(?<![\p{L}'])(?!i (?:am|do|have|spell|think|said|go)\b)\p{L}(?![\p{L}'])/iu
+const SPELLS = /(?:[\s,.]*\b(?:that's|that is|it's|it is|spelled|spelt|i spell (?:it|that)|and)[\s,.:]*)+$/i
+const LEADS_TO_A_NAME = /^.*\b(?:my name is|my name's|the name is|name is|this is|i am|i'm|it's|it is)\s+/i
+
+/**
+ * A name with its letters, asked for or not: "Jane Smythe, that's S M Y T H E", "S M I T H". The letters say how the last word is written,
+ * where it is the word they begin like. Null where nothing was spelled.
+ */
+export function nameWithLetters(text: string): Readonly<{ value: string; spoken: string; isSpelled: true }> | null {
+  const letters = [...text.matchAll(LETTER)]
+  const word = letters.length < LEAST_LONE_LETTERS ? null : spelledWord(text)
+  if (word === null) return null
+  const first = FIRST_LETTER.exec(text)?.index ?? 0
+  const words = text.slice(0, first).replace(SPELLS, '').replace(LEADS_TO_A_NAME, '').split(/[\s,.]+/).filter((one) => one !== '')
+  const isWhole = words.join('').toLowerCase() === word.toLowerCase()
+  const isLast = words.at(-1)?.[0]?.toLowerCase() === word[0]?.toLowerCase()
+  const named = isWhole ? words : [...(isLast ? words.slice(0, -1) : words), word]
+  return { value: named.join(' '), spoken: text, isSpelled: true }
+}
+
+/** One may be an initial: "Mary J Blige". */
+const LEAST_LONE_LETTERS = 2
 
 function letterOf(token: string): string | null {
   return token.length === 1 ? token : (SPOKEN_LETTERS.get(token) ?? null)

@@ -5,7 +5,7 @@ import { formSummary } from '../forms/form-summary.ts'
 import { offered, submitted } from '../forms/form-step.ts'
 import { sayValue, spokenSlots } from '../forms/form-lines.ts'
 import type { FormContext } from '../forms/form-move.ts'
-import { WHEN_SLOT, type FormState, type TimeOffer } from '../forms/form-state.ts'
+import { activeSlots, WHEN_SLOT, type FormState, type TimeOffer } from '../forms/form-state.ts'
 import type { Answer, Turn } from './answer-step.ts'
 import { LINES } from './built-in-lines.ts'
 import { leaveMessage, toPerson } from './call-handling.ts'
@@ -160,16 +160,18 @@ function openingOf(offer: TimeOffer): Opening {
 function requestOf(turn: Turn, context: FormContext, state: FormState): AppointmentRequest | null {
   const { form } = context
   const { company } = turn.question.context
-  const value = (id: string): string => state.slots[id]?.value ?? ''
-  const ofType = (type: string): string => form.slots.filter((slot) => slot.type === type).map((slot) => value(slot.id)).find((found) => found !== '') ?? ''
+  // What was said to a question that does not count any more ("I have been here before, after all") is nobody's answer.
+  const slots = activeSlots(form, state)
+  const value = (id: string): string => (slots.some((slot) => slot.id === id) ? (state.slots[id]?.value ?? '') : '')
+  const ofType = (type: string): string => slots.filter((slot) => slot.type === type).map((slot) => value(slot.id)).find((found) => found !== '') ?? ''
   const phoneNumberE164 = ofType('phone') || context.callerNumber
   if (state.chosen === null || phoneNumberE164 === null) return null
   const street = ofType('address')
   const service = company.services.find((one) => one.id === state.chosen?.serviceId)
-  const reason = form.slots.filter((slot) => slot.type === 'text').map((slot) => value(slot.id)).find((found) => found !== '') ?? service?.name ?? form.name
+  const reason = slots.filter((slot) => slot.type === 'text').map((slot) => value(slot.id)).find((found) => found !== '') ?? service?.name ?? form.name
   const taken = new Set([...form.slots.filter((slot) => ['name', 'phone', 'address', 'service', 'text'].includes(slot.type)).map((slot) => slot.id), WHEN_SLOT, ...ADDRESS_SLOTS])
   const answers = Object.fromEntries(
-    form.slots.filter((slot) => !taken.has(slot.id) && value(slot.id) !== '').map((slot) => [snake(slot.id), value(slot.id)]),
+    slots.filter((slot) => !taken.has(slot.id) && value(slot.id) !== '').map((slot) => [snake(slot.id), value(slot.id)]),
   )
   return {
     opening: openingOf(state.chosen),

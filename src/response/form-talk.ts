@@ -1,6 +1,6 @@
 import type { BookingDesk } from '../booking/booking-desk.ts'
 import { formAct, plainYesNo } from '../forms/form-act.ts'
-import { FORM_LINES } from '../forms/form-lines.ts'
+import { FORM_LINES, sayValue } from '../forms/form-lines.ts'
 import type { FormContext, FormMove, Said } from '../forms/form-move.ts'
 import { anchored, heardByForm, openedForm, pausedForm } from '../forms/form-step.ts'
 import { isLive, newFormState, slotOf, type FormState } from '../forms/form-state.ts'
@@ -91,7 +91,7 @@ function asked(turn: Turn, context: FormContext, state: FormState, answer: Answe
 async function onKeys(turn: Turn, context: FormContext, state: FormState, digits: string, deps: FormTalkDeps, signal: AbortSignal): Promise<Answer | null> {
   if (turn.question.dialogue.offer !== null) return null
   if (digits === '#' || digits === '*') return follow(turn, context, anchored(context, state), deps, [], signal)
-  const said: Said = { text: digits.replace(/\D/g, ''), reading: null, source: 'keys', withQuestion: false }
+  const said: Said = { text: digits.replace(/[^\d*]/g, ''), reading: null, source: 'keys', withQuestion: false }
   const move = heardByForm(context, state, said)
   // Nought for a person is known to everybody.
   if (!move.understood && digits === '0') return null
@@ -135,8 +135,9 @@ async function onSpeech(turn: Turn, context: FormContext, state: FormState, deps
     const line = turn.question.context.agent.lines.unknown[0] as string
     return { ...(await follow(turn, context, anchored(context, state), deps, [firstSentence(line)], signal)), gap: true }
   }
+  // A remark is answered, too, but it was no answer to the form: an attempt is used up, or the same question would be put for ever.
   const other = await inBetween(turn, turn.text, IN_BETWEEN.unasked, deps, signal)
-  return other === null ? follow(turn, context, move, deps, [], signal) : follow(turn, context, anchored(context, state), deps, other.texts, signal, other)
+  return other === null ? follow(turn, context, move, deps, [], signal) : follow(turn, context, move, deps, other.texts, signal, other)
 }
 
 function resumeOffer(turn: Turn, context: FormContext, state: FormState): Answer {
@@ -178,14 +179,28 @@ async function follow(turn: Turn, context: FormContext, move: FormMove, deps: Fo
 /** The company's answer to a question that a caller has in the middle of a form; its own offer is not made, the form goes on. */
 async function inBetween(turn: Turn, question: string, sure: number, deps: FormTalkDeps, signal: AbortSignal): Promise<Answer | null> {
   const { company, agent } = turn.question.context
-  const understanding = question === turn.text ? turn.understanding : understand(question, company.mishearings, [agent.personality.name, company.name])
-  const answer = await deps.content({ ...turn, text: question, plain: plainText(question, company.mishearings), understanding }, signal)
+  const text = withService(turn, question)
+  const understanding = text === turn.text ? turn.understanding : understand(text, company.mishearings, [agent.personality.name, company.name])
+  const answer = await deps.content({ ...turn, text, plain: plainText(text, company.mishearings), understanding }, signal)
   if (answer === null || answer.confidence < sure || answer.gap === true || answer.intent === 'clarify' || answer.intent === 'which') return null
   const offers = answer.expect !== undefined && answer.expect.kind !== 'open' && answer.texts.length > 1
   return { ...answer, texts: offers ? answer.texts.slice(0, -1) : answer.texts }
 }
 
-const QUESTION = /^(?:(?:and|but|so|well|um|uh|oh|also|okay|wait|actually|by the way)[ ,]+)*(?:what|what's|how|how's|do|does|is|are|where|when|who|which|will|should|did|why|can|could|would)\b/i
+/** "How much is that?", asked while a tune-up is being booked, is about the tune-up, unless something else was talked of since. */
+function withService(turn: Turn, question: string): string {
+  const { dialogue, context } = turn.question
+  const state = dialogue.form ?? null
+  const form = dialogue.topicEntryId === null && isLive(state) ? formById(context.company, state.formId) : null
+  const slot = form?.slots.find((one) => one.type === 'service')
+  const filled = slot === undefined ? undefined : state?.slots[slot.id]
+  if (slot === undefined || filled === undefined || !ABOUT_IT.test(question)) return question
+  return question.replace(/\b(?:that|it|this)\b/i, `a ${sayValue(slot, filled)}`)
+}
+
+const ABOUT_IT = /\b(?:how (?:much|long)|cost|price|charge|take)\b.*\b(?:that|it|this)\b(?! \w+ (?:and|or|than))|\b(?:is|does|will) (?:that|it|this)\b.*\b(?:cost|take|expensive)\b/i
+
+const QUESTION = /^(?:(?:and|but|so|well|um|uh|oh|also|okay|wait|actually|by the way)[ ,]+)*(?:what|what's|how|how's|do|does|is|are|where|when|who|which|will|should|did|why|can|could|would|tell me|explain|i was wondering|i wonder|i have a question|i'd like to know|i want to know)\b/i
 /** Has the form of a question, and is an answer to one: "can you do Tuesday", "do you have anything in the morning". */
 const REQUEST =
   /^(?:(?:and|but|so|well|um|uh|oh|also|okay|wait|actually)[ ,]+)*(?:(?:can|could|may|would|will) (?:i|we|you|it|that)\b(?! tell)(?!.*\b(?:cost|charge|pay|take (?:visa|cards?|insurance))\b)|(?:do you have|have you got|is there|are there) (?:anything|something|an?|any|one)\b|(?:how|what) about\b|is (?:\w+ ){1,3}(?:okay|ok|good|free|available|possible)\b|does (?:\w+ ){1,3}work\b)/i

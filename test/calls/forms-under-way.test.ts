@@ -68,6 +68,16 @@ t.test('keys are an equal way in: a number, a yes and a place in a list', async 
   t.match(keyed[1]?.reading, { source: 'keys', slots: [{ slotId: 'phone', value: '2395550187', confidence: 1 }] })
 })
 
+t.test('a day is keyed in as well, of birth or to come, and is whole when its last key is pressed or the caller stops', async (t) => {
+  const company = scriptedCompany('harbor-lane-dental')
+  const call = await company.clock.runUntil(
+    company.play({ ...lines('I would like to make an appointment for a cleaning.', '2', '0305', 'My name is Mary Jones.', '03031984', '1', '1', '1', 'No, goodbye.'), to: '+15550100001' }),
+    400_000,
+  )
+  t.match(call.made.appointments, [{ startsAt: /^2026-03-05/, customer: { name: 'Mary Jones', phoneNumberE164: NUMBER }, answers: { patient: 'existing', birth_date: '1984-03-03' } }], told(call))
+  t.match(call.turns.find((turn) => turn.heard === '03031984')?.reading, { source: 'keys', slots: [{ slotId: 'birthDate', value: '03031984' }] })
+})
+
 t.test('a caller moves a visit, and cancels it, by the number they call from', async (t) => {
   const company = scriptedCompany('polar-bay-air')
   await company.clock.runUntil(company.play(lines('I would like to schedule a tune up.', 'Tuesday morning.', 'My name is Mary Jones.', 'Yes.', 'Twenty two Palm Street.', 'Estero.', 'The first one.', 'Yes.', 'No, goodbye.'), NUMBER), 400_000)
