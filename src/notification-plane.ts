@@ -6,6 +6,7 @@ import type { CarrierControl } from './call/carrier-control.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './core/clock.ts'
 import { Scope } from './core/scope.ts'
+import { DASHBOARD_PATH } from './dashboard/dashboard.ts'
 import type { MessageChannel } from './events/channel.ts'
 import type { DispatchQueue } from './events/dispatch-queue.ts'
 import { EmbeddedQueue } from './events/embedded-queue.ts'
@@ -111,7 +112,7 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
       outbox: store.outbox,
       appointments: store.appointments,
     }),
-    notifier: email === null ? null : new MailNotifier({ clock, mail: email, passwordPageUrl: config.passwordPageUrl }),
+    notifier: email === null ? null : new MailNotifier({ clock, mail: email, linkOf: passwordLinks(config.passwordPageUrl, deps.publicBaseUrl) }),
     callEnded: async (companyId, callSid, outcome) => {
       try {
         const call = await store.calls.get(companyId, callSid)
@@ -133,6 +134,11 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
       await queue.close()
     },
   }
+}
+
+/** The dashboard sets passwords, unless another page does. The token follows a #, which no browser sends on. */
+export function passwordLinks(pageUrl: string | null, publicBaseUrl: () => string): (token: string) => string {
+  return (token) => (pageUrl === null ? `${publicBaseUrl()}${DASHBOARD_PATH}#/password/${encodeURIComponent(token)}` : `${pageUrl}#${token}`)
 }
 
 function queueOf({ config, logger }: NotificationPlaneDeps): DispatchQueue {

@@ -35,7 +35,7 @@ export const carrierVariables = {
     .optional()
     .register(about, { says: 'Who e-mail comes from.', example: 'ClientsVia <voice@example.com>', default: null }),
   PASSWORD_PAGE_URL: baseUrl.optional().register(about, {
-    says: 'The page where people set a new password; its one-use token follows after a #. Without it they are sent the token itself.',
+    says: 'A page of yours where people set a new password, instead of the dashboard; its one-use token follows after a #.',
     example: 'https://admin.example.com/reset',
     default: null,
   }),

@@ -8,14 +8,13 @@ import { builtInTemplate, plainFact, renderMessage } from './message-texts.ts'
 export type MailNotifierDeps = Readonly<{
   clock: Clock
   mail: MessageChannel
-  /** The page that sets a password; null: the message holds the token itself. */
-  passwordPageUrl: string | null
+  /** The page that sets a password with this token. */
+  linkOf: (token: string) => string
 }>
 
 const ATTEMPTS = 3
 const RETRY_MS = 2000
 const PLATFORM_FACTS = { name: 'ClientsVia', industry: '', phoneNumbers: [] }
-const WITHOUT_PAGE = 'Hello {{ person_name }},\n\nyour one-use code for a new password, good for {{ minutes }} minutes:\n{{ link }}\n\nIf you did not ask for this, do nothing.'
 
 /**
  * Password links by e-mail. They do not go through the outbox: a one-use secret is kept nowhere but in its message. The token follows a
@@ -30,10 +29,9 @@ export class MailNotifier implements SecurityNotifier {
 
   /** Throws ENGINE_UNAVAILABLE or ENGINE_FAILED when it could not be sent; the caller writes that down. */
   async passwordReset(message: Readonly<{ email: string; name: string; token: string; expiresInMinutes: number }>, signal: AbortSignal = NEVER): Promise<void> {
-    const { clock, mail, passwordPageUrl } = this.#deps
-    const facts = { person_name: plainFact(message.name), link: passwordPageUrl === null ? message.token : `${passwordPageUrl}#${message.token}`, minutes: String(message.expiresInMinutes) }
-    const builtIn = builtInTemplate(PLATFORM_FACTS, 'password_link', 'email')
-    const { subject, text } = renderMessage(PLATFORM_FACTS, 'email', passwordPageUrl === null ? { ...builtIn, text: WITHOUT_PAGE } : builtIn, facts)
+    const { clock, mail, linkOf } = this.#deps
+    const facts = { person_name: plainFact(message.name), link: linkOf(message.token), minutes: String(message.expiresInMinutes) }
+    const { subject, text } = renderMessage(PLATFORM_FACTS, 'email', builtInTemplate(PLATFORM_FACTS, 'password_link', 'email'), facts)
     const itemId = uuidv7(clock.wallTime())
     for (let attempt = 1; ; attempt++) {
       const outcome = await mail.send('platform', { itemId, to: message.email, subject, text }, signal)

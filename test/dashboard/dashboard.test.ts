@@ -118,6 +118,8 @@ type DashboardApi = {
   resume: () => Promise<boolean>
   signOut: () => Promise<void>
   get: (path: string) => Promise<{ email: string }>
+  forgot: (email: string) => Promise<void>
+  resetPassword: (token: string, newPassword: string) => Promise<void>
 }
 
 /** What the page finds in a browser, as far as it needs it; the server behind `fetch` is the real one. */
@@ -179,6 +181,25 @@ t.test('somebody signs in with the key of their browser, stays signed in over a 
   t.equal(tabs.size, 0)
   await t.rejects(reloaded.get('/auth/me'), { message: 'please sign in' })
   t.equal(await new Api().resume(), false)
+})
+
+t.test('somebody who forgot their password gets a link from the page, sets another with it once, and signs in', async (t) => {
+  const world = await openWorld({ policy: { keylessLogin: 'never' } })
+  asBrowser(t, world)
+  const user = await world.addUser('polar-bay', 'admin', 'robin@example.com')
+  const { Api } = await load<{ Api: new () => DashboardApi }>('api.js')
+  const api = new Api()
+  await api.forgot('nobody@example.com')
+  await api.forgot(user.email)
+  await world.clock.advance(10)
+  await world.security.passwords.settled()
+  t.equal(world.sent.length, 1)
+  const token = world.sent[0]?.token ?? ''
+  await t.rejects(api.resetPassword(token, 'short'), { code: 'INVALID_INPUT' }, 'a poor password does not use the link up')
+  await api.resetPassword(token, 'a brand new long phrase')
+  await t.rejects(api.resetPassword(token, 'another brand new phrase'), { code: 'LINK_INVALID' })
+  await api.signIn(user.email, 'a brand new long phrase')
+  t.equal(api.user?.email, user.email)
 })
 
 t.test('somebody signs in through their provider with the key of their browser; a return that was not begun in this tab is nothing', async (t) => {

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { SystemClock } from '../../src/core/clock.ts'
 import type { SendOutcome } from '../../src/events/channel.ts'
 import { MailNotifier } from '../../src/events/mail-notifier.ts'
+import { passwordLinks } from '../../src/notification-plane.ts'
 import { SmtpChannel } from '../../src/events/smtp-channel.ts'
 import { NOBODY_LISTENS } from '../support/services.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -111,16 +112,17 @@ t.test('a password link goes by e-mail, its token after a #, and is asked for ag
   const { url, mails } = await mailServer(t)
   const message = { email: 'pat@example.com', name: 'Pat', token: 'one-use-token', expiresInMinutes: 30 }
   const mail = new SmtpChannel({ clock: new SystemClock(), url, from: 'voice@example.com' })
-  await new MailNotifier({ clock: new SystemClock(), mail, passwordPageUrl: 'https://admin.example.com/reset' }).passwordReset(message)
+  const linkOf = passwordLinks('https://admin.example.com/reset', () => 'https://voice.example.com')
+  await new MailNotifier({ clock: new SystemClock(), mail, linkOf }).passwordReset(message)
   t.match(mails[0]?.body.replace(/=\r\n/g, ''), /https:\/\/admin\.example\.com\/reset#one-use-token/)
-  await new MailNotifier({ clock: new SystemClock(), mail, passwordPageUrl: null }).passwordReset(message)
-  t.match(mails[1]?.body, /one-use code[\s\S]*one-use-token/)
+  await new MailNotifier({ clock: new SystemClock(), mail, linkOf: passwordLinks(null, () => 'https://voice.example.com') }).passwordReset(message)
+  t.match(mails[1]?.body.replace(/=\r\n/g, ''), /https:\/\/voice\.example\.com\/dashboard#\/password\/one-use-token/, 'the dashboard has a page for it')
 
   const clock = new VirtualClock()
   const outcomes: SendOutcome[] = [{ kind: 'not-taken', reason: 'SMTP 450', retryAfterMs: null }, { kind: 'taken', providerId: null }]
   let asked = 0
   const scripted = { unavailable: async () => null, send: async () => outcomes[asked++] ?? { kind: 'unknown', reason: 'lost' } as const }
-  const notifier = new MailNotifier({ clock, mail: scripted, passwordPageUrl: null })
+  const notifier = new MailNotifier({ clock, mail: scripted, linkOf })
   await clock.runUntil(notifier.passwordReset(message))
   t.equal(asked, 2)
   await t.rejects(notifier.passwordReset(message), { code: 'ENGINE_FAILED', message: 'lost' })

@@ -33,6 +33,16 @@ export class Api {
     return this.#send('GET', '/auth/methods', { anonymous: true })
   }
 
+  /** Always answered alike, whether or not there is such an account. */
+  forgot(email) {
+    return this.#send('POST', '/auth/password/forgot', { body: { email }, anonymous: true })
+  }
+
+  /** `token` as the link has it; it is good for one password. */
+  resetPassword(token, newPassword) {
+    return this.#send('POST', '/auth/password/reset', { body: { token, newPassword }, anonymous: true })
+  }
+
   /** Where to go to sign in at the identity provider; it sends this tab back here. */
   async beginOidc() {
     const { authorizationUrl, flow } = await this.#send('POST', '/auth/oidc/start', { body: {}, anonymous: true })

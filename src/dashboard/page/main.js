@@ -7,6 +7,7 @@ import { callView, callsView } from './views/calls.js'
 import { gapsView } from './views/gaps.js'
 import { knowledgeView } from './views/knowledge.js'
 import { liveView } from './views/live.js'
+import { passwordView } from './views/password.js'
 import { hintOf, signInView } from './views/sign-in.js'
 
 const COMPANY = 'clientsvia-company'
@@ -23,9 +24,16 @@ const app = document.querySelector('#app')
 const api = new Api()
 let leave = new AbortController()
 
-function signIn(notice = '') {
+/** `kind`: 'hint' for news, 'problem' for what went wrong. */
+function signIn(notice = '', kind = 'hint') {
   leave.abort()
-  replace(app, signInView(api, notice, () => void start()))
+  onhashchange = () => signIn()
+  const passwords = passwordView(api, location.hash, (said) => {
+    // A token that has been used does not stay in the address.
+    history.replaceState(null, '', location.pathname)
+    signIn(said)
+  })
+  replace(app, passwords ?? signInView(api, { notice, kind }, () => void start()))
 }
 
 async function start() {
@@ -70,14 +78,15 @@ async function comeBack(query) {
     await api.finishOidc(query)
     return true
   } catch (error) {
-    signIn(hintOf(error))
+    signIn(hintOf(error), 'problem')
     return false
   }
 }
 
-api.onSignedOut = signIn
+api.onSignedOut = (why) => signIn(why)
 const query = new URLSearchParams(location.search)
 if (query.has('state')) {
-  if (await comeBack(query)) await start().catch((error) => signIn(error.message))
-} else if (await api.resume()) await start().catch((error) => signIn(error.message))
+  if (await comeBack(query)) await start().catch((error) => signIn(error.message, 'problem'))
+} else if (passwordView(api, location.hash, () => undefined) !== null) signIn()
+else if (await api.resume()) await start().catch((error) => signIn(error.message, 'problem'))
 else signIn()
