@@ -1,9 +1,10 @@
 import { Worker } from 'node:worker_threads'
-import type { Clock } from '../core/clock.ts'
+import { instant, type Clock, type Instant } from '../core/clock.ts'
 import { Scope } from '../core/scope.ts'
 import { stopWorker } from '../core/stop-worker.ts'
 import type { AudioFrame } from './frame.ts'
-import { LARGEST_BATCH, WINDOW_MS, WINDOW_SAMPLES } from './silero-model.ts'
+import { LARGEST_BATCH, WINDOW_SAMPLES } from './silero-model.ts'
+import { SileroWindows } from './silero-windows.ts'
 import type { VoiceReply, VoiceRequest } from './silero-worker.ts'
 import type { VoiceActivityEngine, VoiceActivitySession, VoiceProbability } from './voice-activity.ts'
 
@@ -11,8 +12,8 @@ export type VoiceActivityStats = Readonly<{ sessions: number; droppedWindows: nu
 
 /**
  * Silero VAD v5 for every call of the process, in one worker thread. A batch holds at most one window of each call and leaves as soon as
- * the worker is free: one call alone never waits for company, a hundred travel together. Measured at 8 kHz: 0.2 ms a window alone,
- * 0.05 ms in batches of 8 and more.
+ * the worker is free: few calls never wait for company, a hundred travel together. Measured at 8 kHz: 0.2 ms a window alone, 0.05 ms
+ * in batches of 8 and more; so where there are many calls the next batch waits for some of them, by milliseconds.
  *
  * Results come in media order. After a worker's death its sessions go on in a new worker with empty memory; windows that were inside are
  * lost and not reported (the caller of `open` decides by energy then).
@@ -26,7 +27,9 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
   #inWorker: readonly Sent[] = []
   #worker: Worker
   #state: 'starting' | 'idle' | 'judging' | 'dead' | 'closed' = 'starting'
-  #sendScheduled = false
+  /** What is scheduled of the next batch. */
+  #send: 'none' | 'later' | 'now' = 'none'
+  #sentAt: Instant = instant(-Infinity)
   #nextId = 0
   #droppedWindows = 0
   #restarts = 0
@@ -45,8 +48,8 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
     return {
       push: (frame) => {
         if (session.closed || this.#state === 'closed') return
-        this.#droppedWindows += session.take(frame)
-        if (session.hasWindow) this.#enqueue(session)
+        this.#droppedWindows += session.windows.take(frame)
+        if (session.windows.count > 0) this.#enqueue(session)
       },
       close: () => {
         if (session.closed) return
@@ -96,29 +99,45 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
       session.waiting = true
       this.#waiting.push(session)
     }
-    if (this.#state !== 'idle' || this.#sendScheduled) return
-    // Frames that arrive in the same turn of the loop travel in one batch.
-    this.#sendScheduled = true
-    setImmediate(() => {
-      this.#sendScheduled = false
-      if (this.#state === 'idle') this.#sendBatch()
-    })
+    this.#sendSoon()
+  }
+
+  /** Frames that arrive in the same turn of the loop travel in one batch, and so do those of a few milliseconds where there are many calls. */
+  #sendSoon(): void {
+    if (this.#state !== 'idle' || this.#send === 'now' || this.#waiting.length === 0) return
+    const waitMs = this.#waiting.length >= LARGEST_BATCH ? 0 : this.#sentAt + companyMs(this.#sessions.size) - this.#clock.now()
+    if (waitMs <= 0) {
+      this.#send = 'now'
+      setImmediate(() => this.#sendWaiting())
+    } else if (this.#send === 'none') {
+      this.#send = 'later'
+      void this.#clock.sleep(waitMs, this.#lifetime.signal).then(
+        () => this.#sendWaiting(),
+        () => undefined,
+      )
+    }
+  }
+
+  #sendWaiting(): void {
+    this.#send = 'none'
+    if (this.#state === 'idle') this.#sendBatch()
   }
 
   #sendBatch(): void {
+    const sessions = this.#waiting.splice(0, LARGEST_BATCH)
+    const mulaw = new Uint8Array(sessions.length * WINDOW_SAMPLES)
     const batch: Sent[] = []
-    const samples = new Int16Array(LARGEST_BATCH * WINDOW_SAMPLES)
-    for (const session of this.#waiting.splice(0, LARGEST_BATCH)) {
+    for (const session of sessions) {
       session.waiting = false
-      const window = session.closed ? null : session.nextWindow()
-      if (window === null) continue
-      samples.set(window.samples, batch.length * WINDOW_SAMPLES)
-      batch.push({ session, mediaMs: window.endMs, fresh: window.fresh })
+      const window = session.closed ? null : session.windows.next(mulaw, batch.length * WINDOW_SAMPLES)
+      if (window !== null) batch.push({ session, mediaMs: window.endMs, fresh: window.fresh })
     }
     if (batch.length === 0) return
     this.#inWorker = batch
     this.#state = 'judging'
-    this.#post({ kind: 'windows', sessions: batch.map((sent) => sent.session.id), fresh: batch.map((sent) => sent.fresh), samples })
+    this.#sentAt = this.#clock.now()
+    const request: VoiceRequest = { kind: 'windows', sessions: batch.map((sent) => sent.session.id), fresh: batch.map((sent) => sent.fresh), mulaw }
+    this.#worker.postMessage(request, [mulaw.buffer])
   }
 
   #receive(reply: VoiceReply): void {
@@ -130,10 +149,11 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
       this.#deathsInARow = 0
       this.#windows += judged.length
       this.#batches += 1
-      for (const { session } of judged) if (session.hasWindow && !session.waiting) this.#requeue(session)
+      for (const { session } of judged) if (session.windows.count > 0 && !session.waiting) this.#requeue(session)
     }
     // The next batch is on its way before anyone reacts to this one.
-    if (this.#waiting.length > 0) this.#sendBatch()
+    if (this.#waiting.length > 0 && this.#sentAt + companyMs(this.#sessions.size) <= this.#clock.now()) this.#sendBatch()
+    else this.#sendSoon()
     if (reply.kind === 'ready') return
     judged.forEach(({ session, mediaMs }, i) => {
       if (!session.closed) session.onProbability({ mediaMs, probability: reply.probabilities[i] as number })
@@ -164,7 +184,7 @@ export class SileroVoiceActivity implements VoiceActivityEngine {
     this.#state = 'dead'
     this.#inWorker = []
     this.#restarts += 1
-    for (const session of this.#sessions.values()) session.forgetState()
+    for (const session of this.#sessions.values()) session.windows.forgetState()
     const pauseMs = this.#deathsInARow === 0 ? 0 : Math.min(LONGEST_RESTART_PAUSE_MS, FIRST_RESTART_PAUSE_MS * 2 ** this.#deathsInARow)
     this.#deathsInARow += 1
     try {
@@ -182,75 +202,27 @@ const WARM_POLL_MS = 10
 /** A worker that dies at every start (no memory, a missing model) is tried again ever more slowly; calls go by energy meanwhile. */
 const FIRST_RESTART_PAUSE_MS = 50
 const LONGEST_RESTART_PAUSE_MS = 5000
-/** A probability later than this is of no use to turn-taking any more. */
-const BACKLOG_MS = 300
-const BACKLOG_WINDOWS = Math.floor(BACKLOG_MS / WINDOW_MS)
-/** Rounding of media times, not lost audio. */
-const JUMP_TOLERANCE_MS = 2
-const SAMPLES_A_MS = 8
+
+/** A few calls are judged at once. From there on company is waited for: longer with more calls, and never as long as a frame's half. */
+const CALLS_JUDGED_AT_ONCE = 12
+const LONGEST_COMPANY_MS = 8
+
+/** How long after a batch the next one leaves, where it is not full before. */
+function companyMs(calls: number): number {
+  return calls <= CALLS_JUDGED_AT_ONCE ? 0 : Math.min(LONGEST_COMPANY_MS, calls / CALLS_JUDGED_AT_ONCE)
+}
 
 type Sent = Readonly<{ session: Session; mediaMs: number; fresh: boolean }>
-type Window = Readonly<{ samples: Int16Array; endMs: number; fresh: boolean }>
 
-/** Cuts one call's frames into windows and holds those not yet judged. */
 class Session {
   readonly id: number
   readonly onProbability: (voice: VoiceProbability) => void
+  readonly windows = new SileroWindows()
   closed = false
   waiting = false
-  readonly #windows: Window[] = []
-  #filling = new Int16Array(WINDOW_SAMPLES)
-  #filled = 0
-  /** Media time of the next sample; null before the first frame. */
-  #nextMs: number | null = null
-  #fresh = true
 
   constructor(id: number, onProbability: (voice: VoiceProbability) => void) {
     this.id = id
     this.onProbability = onProbability
-  }
-
-  get hasWindow(): boolean {
-    return this.#windows.length > 0
-  }
-
-  /** Returns how many old windows had to go. */
-  take(frame: AudioFrame): number {
-    if (this.#nextMs === null || Math.abs(frame.mediaMs - this.#nextMs) > JUMP_TOLERANCE_MS) {
-      this.#nextMs = frame.mediaMs
-      this.#filled = 0
-      this.#fresh = true
-    }
-    for (let at = 0; at < frame.samples.length; ) {
-      const piece = frame.samples.subarray(at, at + WINDOW_SAMPLES - this.#filled)
-      this.#filling.set(piece, this.#filled)
-      this.#filled += piece.length
-      at += piece.length
-      this.#nextMs += piece.length / SAMPLES_A_MS
-      if (this.#filled === WINDOW_SAMPLES) this.#finishWindow(this.#nextMs)
-    }
-    const excess = Math.max(0, this.#windows.length - BACKLOG_WINDOWS)
-    const dropped = this.#windows.splice(0, excess)
-    const oldest = this.#windows[0]
-    // What remains no longer follows what the model heard.
-    if (dropped.length > 0 && oldest !== undefined) this.#windows[0] = { ...oldest, fresh: true }
-    return dropped.length
-  }
-
-  nextWindow(): Window | null {
-    return this.#windows.shift() ?? null
-  }
-
-  forgetState(): void {
-    const oldest = this.#windows[0]
-    if (oldest === undefined) this.#fresh = true
-    else this.#windows[0] = { ...oldest, fresh: true }
-  }
-
-  #finishWindow(endMs: number): void {
-    this.#windows.push({ samples: this.#filling, endMs, fresh: this.#fresh })
-    this.#filling = new Int16Array(WINDOW_SAMPLES)
-    this.#filled = 0
-    this.#fresh = false
   }
 }

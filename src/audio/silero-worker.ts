@@ -1,10 +1,11 @@
 import { parentPort } from 'node:worker_threads'
 import type { StopRequest } from '../core/stop-worker.ts'
+import { decodeMulaw } from './g711.ts'
 import { newVoiceState, SileroModel, WINDOW_SAMPLES, type VoiceState } from './silero-model.ts'
 
-/** One window each of several calls; `fresh` asks for a new state (first window, or a jump in the stream). */
+/** One window each of several calls, µ-law; `fresh` asks for a new state (first window, or a jump in the stream). */
 export type VoiceRequest =
-  | Readonly<{ kind: 'windows'; sessions: readonly number[]; fresh: readonly boolean[]; samples: Int16Array }>
+  | Readonly<{ kind: 'windows'; sessions: readonly number[]; fresh: readonly boolean[]; mulaw: Uint8Array }>
   | Readonly<{ kind: 'forget'; session: number }>
   | StopRequest
 export type VoiceReply = Readonly<{ kind: 'ready' }> | Readonly<{ kind: 'probabilities'; probabilities: Float32Array }>
@@ -27,7 +28,8 @@ port.on('message', (request: VoiceRequest) => {
     states.set(session, state)
     return state
   })
-  const windows = inBatch.map((_, i) => request.samples.subarray(i * WINDOW_SAMPLES, (i + 1) * WINDOW_SAMPLES))
+  const samples = decodeMulaw(request.mulaw)
+  const windows = inBatch.map((_, i) => samples.subarray(i * WINDOW_SAMPLES, (i + 1) * WINDOW_SAMPLES))
   // A failing run rejects, is not caught, and ends the worker: the engine starts another one.
   void model.probabilities(windows, inBatch).then((probabilities) => {
     const reply: VoiceReply = { kind: 'probabilities', probabilities }

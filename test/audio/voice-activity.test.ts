@@ -6,6 +6,7 @@ import type { VoiceProbability } from '../../src/audio/voice-activity.ts'
 import { instant, SystemClock } from '../../src/core/clock.ts'
 import { Scope } from '../../src/core/scope.ts'
 import { speak } from '../support/speech.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
 
 const engine = new SileroVoiceActivity(new SystemClock())
 t.teardown(() => engine.close())
@@ -107,6 +108,43 @@ t.test('a gap in the stream starts the count anew', async (t) => {
   await finished
   t.same(heard, [32, 932])
   session.close()
+})
+
+t.test('where there are many calls a batch waits for company, by milliseconds, unless it is full', async (t) => {
+  const clock = new VirtualClock()
+  const own = new SileroVoiceActivity(clock)
+  t.teardown(() => own.close())
+  let warm = false
+  void own.warm(new Scope().signal).then(() => (warm = true))
+  while (!warm) await clock.advance(10)
+  let heard = 0
+  let wake: () => void = () => undefined
+  const sessions = Array.from({ length: 36 }, () =>
+    own.open(() => {
+      heard += 1
+      wake()
+    }),
+  )
+  const frames = framesOf(noise(480, 100))
+  const say = (from: number, to: number): void => sessions.slice(from, to).forEach((session) => frames.slice(0, 2).forEach((frame) => session.push(frame)))
+  const until = async (count: number): Promise<void> => {
+    while (heard < count) await new Promise<void>((resolve) => (wake = resolve))
+  }
+  say(0, 1)
+  await until(1)
+  t.equal(own.stats.batches, 1, 'the first has nobody to wait for')
+  for (let call = 1; call < 4; call += 1) {
+    say(call, call + 1)
+    await clock.advance(0.5)
+  }
+  t.equal(own.unfinished, 3, 'three wait')
+  await clock.advance(1.5)
+  await until(4)
+  t.equal(own.stats.batches, 2, 'and are judged together, 3 ms after the first')
+  say(4, 36)
+  await until(36)
+  t.equal(own.stats.batches, 3, 'a full batch waits for nothing')
+  for (const session of sessions) session.close()
 })
 
 t.test('a worker that dies is replaced and the calls go on', async (t) => {
