@@ -44,7 +44,7 @@ const OVER_THE_AGENT = ['interruption', 'back-channel', 'noise-over-the-agent']
 
 /** Each a bench of its own, here with as many calls and as much time as its figures need. */
 const BENCHES: readonly Readonly<{ name: string; quick: readonly (readonly string[])[]; full: readonly (readonly string[])[] }>[] = [
-  { name: 'vendors', quick: [['vendor-gap.ts', '--calls', '20', '--seconds', '12']], full: [['vendor-gap.ts', '--calls', '100', '--seconds', '40']] },
+  { name: 'vendors', quick: [['vendor-gap.ts', '--calls', '1,20', '--seconds', '12']], full: [['vendor-gap.ts', '--calls', '1,20,100', '--seconds', '40']] },
   {
     name: 'density',
     quick: [['density.ts', '--calls', '100', '--seconds', '12'], ['density.ts', '--calls', '250', '--vad', 'level', '--seconds', '12']],
