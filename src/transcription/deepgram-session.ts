@@ -85,7 +85,7 @@ export class DeepgramSession implements TranscriptionSession {
   push(frame: AudioFrame): void {
     if (this.#lifetime.ended) return
     this.#ring.push(frame.mulaw, frame.mediaMs)
-    if (this.#lineState === 'open' && this.#ring.endMs - this.#sentToMs >= SENT_TOGETHER_MS) this.#sendHeld()
+    if (this.#lineState === 'open' && this.#ring.endMs - this.#sentToMs >= this.#sentTogetherMs) this.#sendHeld()
     if (this.#speaking && this.#deps.clock.now() - Math.max(this.#answeredAt, this.#speechAt) > LONGEST_UNANSWERED_MS) this.#stalled()
   }
 
@@ -97,6 +97,7 @@ export class DeepgramSession implements TranscriptionSession {
         this.#speaking = true
         this.#speechFromMs = hint.mediaMs
         this.#speechAt = this.#deps.clock.now()
+        if (this.#lineState === 'open') this.#sendHeld()
         return
       case 'speech-paused':
         this.#speaking = false
@@ -132,6 +133,10 @@ export class DeepgramSession implements TranscriptionSession {
   close(): Promise<void> {
     this.#end(null)
     return Promise.resolve()
+  }
+
+  get #sentTogetherMs(): number {
+    return this.#speaking || this.#pausedAtMs !== null || this.#deps.vendor.endsTurns ? SENT_TOGETHER_MS : SENT_TOGETHER_IN_SILENCE_MS
   }
 
   get #current(): Utterance {
@@ -329,6 +334,8 @@ const BYTES_A_MS = 8
  * Words come 10 ms later on average while a caller speaks; when they pause, what is held goes out at once.
  */
 const SENT_TOGETHER_MS = 2 * FRAME_MS
+/** Most of a call the caller says nothing. What is held goes out as soon as they do; a vendor that ends turns by itself gets no pause late. */
+const SENT_TOGETHER_IN_SILENCE_MS = 5 * FRAME_MS
 /** Enough for a consumer that sleeps half a minute of interim results; each holds the whole text, so the oldest is the one to lose. */
 const EVENTS_KEPT = 256
 /** Longer than the vendor lets interim words wait for final ones in plain speech. 24 KB a call. */

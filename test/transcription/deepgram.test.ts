@@ -56,7 +56,7 @@ t.test('audio arrives as it came off the wire, with the key and the company’s 
   t.same(vendor.said.map((said) => said.type), ['Finalize', 'CloseStream'])
 })
 
-t.test('frames travel in pairs, and what is held goes out at once when the caller pauses', async (t) => {
+t.test('frames travel in pairs while the caller speaks, by fives while they do not, and what is held goes out at once when that changes', async (t) => {
   const { vendor, transcriber } = await listening(t)
   const session = transcriber.open(CALL, new Scope().signal)
   hear(session, 0, 100)
@@ -70,13 +70,27 @@ t.test('frames travel in pairs, and what is held goes out at once when the calle
   }
   while (vendor.audioBytes === 0) await clock.sleep(5)
   t.equal(await arrived(), 100, 'what was said before the line was open goes out as it opens')
-  hear(session, 100, 120)
-  t.equal(await arrived(), 100, 'one frame waits for the next')
-  hear(session, 120, 160)
-  t.equal(await arrived(), 140)
-  session.hint({ kind: 'speech-paused', lastVoicedMs: 160 })
-  t.equal(await arrived(), 160)
+  hear(session, 100, 180)
+  t.equal(await arrived(), 100, 'nobody speaks: four frames wait for the fifth')
+  hear(session, 180, 220)
+  t.equal(await arrived(), 200)
+  session.hint({ kind: 'speech-started', mediaMs: 200 })
+  t.equal(await arrived(), 220, 'somebody does')
+  hear(session, 220, 240)
+  t.equal(await arrived(), 220, 'one frame waits for the next')
+  hear(session, 240, 280)
+  t.equal(await arrived(), 260)
+  session.hint({ kind: 'speech-paused', lastVoicedMs: 280 })
+  hear(session, 280, 320)
+  t.equal(await arrived(), 320, 'what was held, and pairs again for as long as words are waited for')
   await session.close()
+  const flux = await listening(t, { model: 'flux-general-en' })
+  const turns = flux.transcriber.open(CALL, new Scope().signal)
+  while (flux.vendor.server.sockets.size === 0) await clock.sleep(5)
+  hear(turns, 0, 40)
+  while (flux.vendor.audioBytes === 0) await clock.sleep(5)
+  t.equal(flux.vendor.audioBytes / 8, 40, 'a vendor that ends turns hears every pause in time')
+  await turns.close()
 })
 
 t.test('a line that breaks in mid-word is back within 300 ms, with no word lost and none heard twice', async (t) => {
