@@ -3,9 +3,8 @@
 /** The byte of a silent sample: positive zero, inverted for transmission. */
 export const MULAW_SILENCE = 0xff
 
-/** Linear PCM in the range -32124..32124, one sample a byte. */
-export function decodeMulaw(bytes: Uint8Array): Int16Array {
-  const samples = new Int16Array(bytes.length)
+/** Linear PCM in the range -32124..32124, one sample a byte; into `samples` where its owner uses it again and again. */
+export function decodeMulaw(bytes: Uint8Array, samples = new Int16Array(bytes.length)): Int16Array {
   for (let i = 0; i < bytes.length; i += 1) samples[i] = LINEAR[bytes[i] as number] as number
   return samples
 }

@@ -1,4 +1,4 @@
-import { FRAME_MS, type AudioFrame } from '../audio/frame.ts'
+import { FRAME_MS, FRAME_SAMPLES, type AudioFrame } from '../audio/frame.ts'
 import { mulawLevelDb } from '../audio/level.ts'
 import { decodeMulaw } from '../audio/g711.ts'
 import type { VoiceActivityEngine, VoiceActivitySession } from '../audio/voice-activity.ts'
@@ -15,6 +15,7 @@ import { NOTHING_SAID, expectsPrivate, redact, type RedactionState } from './red
 
 /** Tells the caller's own voice from the agent's, coming back over the line. Media-clock milliseconds. */
 export interface EchoGuard {
+  /** `samples` are not kept. */
   sent(samples: Int16Array, heardAtMs: number): void
   heard(samples: Int16Array, atMs: number): 'caller' | 'echo' | 'unknown'
   /** How late the agent's voice comes back; null on a line without echo. */
@@ -82,6 +83,8 @@ export class CallerEar {
   /** Where sound that the current utterance may be made of began, on the media clock. */
   #soundFromMs: number | null = null
   #wakeArmedForMs: number | null = null
+  /** The frame that was sent last, for as long as it is looked at. */
+  readonly #sent = new Int16Array(FRAME_SAMPLES)
   #lastTickAt = -Infinity
 
   constructor(deps: EarDeps, options: TranscriberOptions, listener: EarListener, scope: Scope, evidence: ((evidence: EarEvidence) => void) | null) {
@@ -146,7 +149,7 @@ export class CallerEar {
   }
 
   agentSent(mulaw: Uint8Array, heardAtMs: number): void {
-    this.#deps.echo.sent(decodeMulaw(mulaw), heardAtMs)
+    this.#deps.echo.sent(decodeMulaw(mulaw, this.#sent), heardAtMs)
   }
 
   expect(expectation: Expectation): void {

@@ -1,10 +1,9 @@
 import OpenAI, { APIConnectionError, APIError, AuthenticationError, NotFoundError, PermissionDeniedError, RateLimitError } from 'openai'
 import type { Clock } from '../core/clock.ts'
-import { withDeadline } from '../core/deadline.ts'
+import { MovingDeadline } from '../core/deadline.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { Scope, ScopeEnded } from '../core/scope.ts'
 import { openAiClient } from '../engines/openai-client.ts'
-import { orAborted } from './embedder.ts'
 import type { ModelAnswer, ModelPatience, ModelPiece, ModelTool, ModelUsage } from './model-engine.ts'
 import type { ModelPrompt } from './prompts.ts'
 
@@ -46,6 +45,7 @@ export class OpenAiModel implements ModelAnswer {
     const scope = new Scope()
     const onAbort = (): void => scope.end(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
+    const deadline = new MovingDeadline(this.#clock, signal)
     let isFirst = true
     let isWhole = false
     try {
@@ -53,7 +53,7 @@ export class OpenAiModel implements ModelAnswer {
       const iterator = events[Symbol.asyncIterator]()
       for (;;) {
         // The library's loop ends quietly when it is aborted and hangs for ever when the other side does: both are ended here.
-        const next = await withDeadline(this.#clock, isFirst ? patience.firstPieceMs : patience.gapMs, signal, (inTime) => orAborted(iterator.next(), inTime))
+        const next = await deadline.until(isFirst ? patience.firstPieceMs : patience.gapMs, iterator.next())
         if (next.done === true) break
         if (next.value === WHOLE) isWhole = true
         else if (next.value !== ALIVE) {
@@ -68,6 +68,7 @@ export class OpenAiModel implements ModelAnswer {
       throw this.#named(error)
     } finally {
       signal.removeEventListener('abort', onAbort)
+      deadline.close()
       // Closes the socket at once where the answer is not over: the vendor stops generating, and billing.
       scope.end(new ScopeEnded())
     }

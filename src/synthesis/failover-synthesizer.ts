@@ -1,6 +1,6 @@
 import { Breaker } from '../core/breaker.ts'
 import type { Clock, Instant } from '../core/clock.ts'
-import { withDeadline } from '../core/deadline.ts'
+import { MovingDeadline } from '../core/deadline.ts'
 import { ClientsViaError } from '../core/errors.ts'
 import { Scope, ScopeEnded } from '../core/scope.ts'
 import type { SpeakableText } from '../core/speakable-text.ts'
@@ -152,6 +152,7 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
     const scope = new Scope()
     const onAbort = (): void => scope.end(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
+    const deadline = new MovingDeadline(this.#clock, scope.signal)
     const chunks = engine.synthesizer.synthesize(text, voice, scope.signal, options)[Symbol.asyncIterator]()
     let head: Uint8Array | null = new Uint8Array(0)
     let receivedBytes = 0
@@ -159,7 +160,7 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
     let dryAt = startedAt + (isLast ? Math.max(LAST_ENGINE_WITHIN_MS, this.#firstAudioWithinMs) : this.#patienceMs(seat, startedAt, options))
     try {
       for (;;) {
-        const next = await withDeadline(this.#clock, Math.max(0, dryAt - this.#clock.now()), scope.signal, () => chunks.next())
+        const next = await deadline.until(Math.max(0, dryAt - this.#clock.now()), chunks.next())
         if (next.done === true) break
         receivedBytes += next.value.length
         if (receivedBytes > longestPlausibleBytes(text)) throw new ClientsViaError('ENGINE_FAILED', `${engine.synthesizer.name} speaks without end`)
@@ -183,6 +184,7 @@ export class FailoverSynthesizer implements PrioritySynthesizer {
       yield head
     } finally {
       signal.removeEventListener('abort', onAbort)
+      deadline.close()
       scope.end(new ScopeEnded())
       // Not awaited: an engine that hangs must not hold the sentence that another one is to speak.
       chunks.return?.()?.catch(() => undefined)

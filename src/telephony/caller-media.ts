@@ -102,7 +102,7 @@ export class CallerMedia {
     const aheadMs = media.timestampMs - (this.#frameStartMs + this.#frameBytes / BYTES_PER_MS)
     if (aheadMs < -MAX_BEHIND_MS) return
     if (aheadMs >= FRAME_MS) this.#fill(aheadMs, emit)
-    if (this.#frameBytes === 0 && media.payload.length === FRAME_SAMPLES && isItsOwn(media.payload)) {
+    if (this.#frameBytes === 0 && media.payload.length === FRAME_SAMPLES) {
       this.#emitFrame(media.payload, emit)
       return
     }
@@ -146,9 +146,4 @@ export class CallerMedia {
     this.#frameBytes = 0
     emit(new WireFrame(mulaw, mediaMs, this.instantOf(mediaMs)))
   }
-}
-
-/** Bytes of a larger buffer would keep all of it alive, and may be written to by whoever owns that. */
-function isItsOwn(bytes: Uint8Array): boolean {
-  return bytes.buffer.byteLength === bytes.length
 }

@@ -1,15 +1,16 @@
 import type { InboundMedia } from './media-stream-protocol.ts'
+import type { SoundBlock } from './sound-block.ts'
 
 /**
  * Reads a media message straight from its bytes, in the shape in which the carrier writes it: no space, no escape, each key once, in any
  * order. Null for anything else, whether right or wrong: then the whole parser decides. A call brings 50 of these a second; this way one
  * costs a sixth of JSON, a check of the payload and its decoding one after the other.
  *
- * What it accepts, `parseMediaStreamMessage` reads the same; a test holds the two against each other.
+ * What it accepts, `parseMediaStreamMessage` reads the same; a test holds the two against each other. The payload lies in `block`.
  */
-export function scanMedia(bytes: Uint8Array): InboundMedia | null {
+export function scanMedia(bytes: Uint8Array, block: SoundBlock): InboundMedia | null {
   if (bytes.length > LONGEST_SCANNED || !has(bytes, 0, START)) return null
-  const scan: Scan = { bytes, at: START.length, sequence: null, streamFrom: 0, streamTo: 0, media: null }
+  const scan: Scan = { bytes, block, at: START.length, sequence: null, streamFrom: 0, streamTo: 0, media: null }
   for (let keys = 0; keys < TOP_LEVEL_KEYS; keys += 1) {
     if (!topLevelEntry(scan)) return null
     const next = bytes[scan.at++]
@@ -38,7 +39,7 @@ const TIMESTAMP = ascii(',"timestamp":"')
 const PAYLOAD = ascii(',"payload":"')
 
 type Media = Pick<InboundMedia, 'track' | 'chunk' | 'timestampMs' | 'payload'>
-type Scan = { readonly bytes: Uint8Array; at: number; sequence: number | null; streamFrom: number; streamTo: number; media: Media | null }
+type Scan = { readonly bytes: Uint8Array; readonly block: SoundBlock; at: number; sequence: number | null; streamFrom: number; streamTo: number; media: Media | null }
 
 function topLevelEntry(scan: Scan): boolean {
   if (scan.media === null && has(scan.bytes, scan.at, MEDIA)) {
@@ -101,7 +102,7 @@ function name(scan: Scan): boolean {
   return scan.streamTo > from
 }
 
-/** Standard base64 with its padding, to behind the closing quote; its own bytes, which nobody else holds. */
+/** Standard base64 with its padding, to behind the closing quote; bytes that nobody else writes to. */
 function base64(scan: Scan): Uint8Array | null {
   const { bytes } = scan
   const from = scan.at
@@ -109,7 +110,7 @@ function base64(scan: Scan): Uint8Array | null {
   const length = end - from
   if (length <= 0 || length % 4 !== 0) return null
   const padding = bytes[end - 1] !== EQUALS ? 0 : bytes[end - 2] !== EQUALS ? 1 : 2
-  const decoded = new Uint8Array((length / 4) * 3 - padding)
+  const decoded = scan.block.take((length / 4) * 3 - padding)
   let to = 0
   // One bit that no value has is set by whatever is not of the alphabet, so that one look at the end is enough.
   let wrong = 0

@@ -34,7 +34,7 @@ export type InboundMedia = Readonly<{
   chunk: number
   /** Of the payload's first sample, ms since the stream began. */
   timestampMs: number
-  /** µ-law, 8 kHz; at least one byte. */
+  /** µ-law, 8 kHz; at least one byte. Nobody writes to it any more. */
   payload: Uint8Array
 }>
 

@@ -10,6 +10,7 @@ import { scanMedia } from './media-message-scan.ts'
 import { MediaStreamLeg, type MediaSocket } from './media-stream-leg.ts'
 import { parseMediaStreamMessage, type MediaStreamMessage, type StreamStart } from './media-stream-protocol.ts'
 import { MessageAllowance } from './message-allowance.ts'
+import { SoundBlock } from './sound-block.ts'
 import type { TelephonyCounters, TelephonyLogger } from './telephony-log.ts'
 import { TOKEN_PARAMETER } from './voice-twiml.ts'
 
@@ -57,6 +58,7 @@ export class MediaStreamSession {
   readonly #socket: WebSocket
   readonly #scope: Scope
   readonly #allowance: MessageAllowance
+  readonly #sound = new SoundBlock()
   #state: State = { name: 'awaiting-start' }
   #missedPongs = 0
 
@@ -92,7 +94,7 @@ export class MediaStreamSession {
       this.#deps.counters.add('message-binary')
       return
     }
-    const message = (Buffer.isBuffer(data) ? scanMedia(data) : null) ?? this.#parse(String(data))
+    const message = (Buffer.isBuffer(data) ? scanMedia(data, this.#sound) : null) ?? this.#parse(String(data))
     if (message === null) return
     if (message.event === 'unknown') this.#deps.counters.add('message-unknown-event')
     else this.#take(message)

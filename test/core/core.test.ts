@@ -1,7 +1,7 @@
 import t from 'tap'
 import { BoundedQueue } from '../../src/core/bounded-queue.ts'
 import { SystemClock, instant, later } from '../../src/core/clock.ts'
-import { withDeadline } from '../../src/core/deadline.ts'
+import { MovingDeadline, withDeadline } from '../../src/core/deadline.ts'
 import { isClientsViaError } from '../../src/core/errors.ts'
 import { uuidv7 } from '../../src/core/ids.ts'
 import { OneShot } from '../../src/core/one-shot.ts'
@@ -96,6 +96,32 @@ t.test('work that ignores its signal is still cut off at its deadline', async (t
   t.ok(isClientsViaError(await cut, 'DEADLINE_PASSED'))
   t.equal(await clock.runUntil(withDeadline(clock, 80, null, async () => 7)), 7)
   t.equal(clock.pendingTimers, 0, 'a finished deadline leaves no timer')
+})
+
+t.test('every piece of a stream has its own deadline, and whoever reads slowly is not late', async (t) => {
+  const clock = new VirtualClock()
+  const parent = new AbortController()
+  const deadline = new MovingDeadline(clock, parent.signal)
+  const after = async (ms: number): Promise<number> => {
+    await clock.sleep(ms)
+    return ms
+  }
+  t.equal(await clock.runUntil(deadline.until(400, after(300))), 300)
+  t.equal(await clock.runUntil(deadline.until(400, after(350))), 350, 'counted from its own beginning')
+  await clock.advance(1000)
+  t.equal(await clock.runUntil(deadline.until(50, after(40))), 40, 'nobody waited in between')
+  const slow = deadline.until(80, new Promise(() => undefined)).catch((error: unknown) => error)
+  await clock.advance(79)
+  t.equal(await Promise.race([slow, 'waits']), 'waits')
+  await clock.advance(2)
+  t.ok(isClientsViaError(await slow, 'DEADLINE_PASSED'))
+  const left = deadline.until(500, new Promise(() => undefined)).catch((error: unknown) => error)
+  parent.abort('hung up')
+  t.equal(await left, 'hung up')
+  t.equal(await deadline.until(500, Promise.reject(new Error('late failure'))).catch((error: unknown) => error), 'hung up')
+  deadline.close()
+  await clock.advance(0)
+  t.equal(clock.pendingTimers, 0)
 })
 
 t.test('the stages of a turn add up to its gap, whatever overlaps', async (t) => {

@@ -2,6 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { isClientsViaError } from '../../src/core/errors.ts'
 import { scanMedia } from '../../src/telephony/media-message-scan.ts'
+import { SoundBlock } from '../../src/telephony/sound-block.ts'
 import { inbound, parseMediaStreamMessage } from '../../src/telephony/media-stream-protocol.ts'
 
 const STREAM = `MZ${'0123456789abcdef'.repeat(2)}`
@@ -20,7 +21,7 @@ function parsed(text: string): unknown {
 
 /** A scan that takes a message takes it as the parser does; one that does not leaves it to the parser. */
 function agrees(t: Readonly<{ same: (found: unknown, wanted: unknown, name: string) => boolean }>, text: string): boolean {
-  const scanned = scanMedia(bytes(text))
+  const scanned = scanMedia(bytes(text), new SoundBlock())
   if (scanned === null) return false
   const whole = parsed(text) as Record<string, unknown>
   t.same({ ...scanned, payload: [...scanned.payload] }, typeof whole === 'string' ? whole : { ...whole, payload: [...(whole['payload'] as Uint8Array)] }, text)
@@ -89,11 +90,16 @@ t.test('what no carrier writes is left to the whole parser', async (t) => {
     body(`${good.replace(payload, 'AA\\/A')},${stream}`),
     body(`${good.replace(payload, 'A'.repeat(4000))},${stream}`),
   ]) {
-    t.equal(scanMedia(bytes(text)), null, text.slice(0, 200))
+    t.equal(scanMedia(bytes(text), new SoundBlock()), null, text.slice(0, 200))
   }
 })
 
-t.test('a frame that was read keeps no larger buffer alive', async (t) => {
-  const scanned = scanMedia(bytes(media(new Uint8Array(160))))
-  t.equal(scanned?.payload.buffer.byteLength, 160)
+t.test('the frames of one call lie side by side, none in the place of another, and keep half a second alive at most', async (t) => {
+  const block = new SoundBlock()
+  const frames = Array.from({ length: 60 }, (_, n) => scanMedia(bytes(media(new Uint8Array(160).fill(n))), block)?.payload ?? new Uint8Array(0))
+  t.ok(frames.every((frame, n) => frame.length === 160 && frame.every((byte) => byte === n)))
+  t.equal(new Set(frames.map((frame) => frame.buffer)).size, 3)
+  t.ok(frames.every((frame) => frame.buffer.byteLength <= 4000))
+  t.equal(block.take(5000).buffer.byteLength, 5000, 'what is larger than a block has its own')
+  t.ok(frames.every((frame, n) => frame.every((byte) => byte === n)), 'and the others are left as they are')
 })
