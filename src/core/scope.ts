@@ -43,10 +43,13 @@ export class Scope {
   }
 }
 
-/** The reason of a scope that ended because its work was done. */
+/** The reason of a scope that ended because its work was done. Without a stack: there are hundreds a turn, and nothing went wrong anywhere. */
 export class ScopeEnded extends Error {
   constructor() {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super('scope ended')
+    Error.stackTraceLimit = stackTraceLimit
     this.name = 'ScopeEnded'
   }
 }

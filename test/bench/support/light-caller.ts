@@ -13,6 +13,8 @@ const FRAME_MS = 20
 const FRAME_BYTES = 160
 /** µ-law silence. */
 const SILENT_FRAME = Buffer.alloc(FRAME_BYTES, 0xff).toString('base64')
+/** The server keeps 120 ms with the carrier and refills it by 40. */
+const MEANT_TO_BE_HELD_MS = 80
 /** The pause after an answer before the next question; callers think. */
 const THINK_MS = 1500
 /** A caller who gets no answer at all asks again. */
@@ -45,7 +47,7 @@ export type LightFigures = {
   gapsMs: number[]
   greetingsMs: number[]
   unanswered: number
-  /** How late each frame of a reply came, against one every 20 ms after the lead; ms. */
+  /** How late each frame of a reply came: by how much the carrier's buffer had fallen below what the server means to leave in it; ms. */
   sendLagsMs: number[]
   /** Times the carrier's buffer ran dry inside a reply. */
   underruns: number
@@ -77,8 +79,11 @@ export class LightCall {
   #answered = false
   #playoutEndsAt = 0
   #marks: { name: string; dueAt: number }[] = []
-  /** Of the stretch of audio that is coming in: when it began and how much has come. */
-  #stretch: { beganAt: number; frames: number } | null = null
+  /**
+   * The stretch of audio that is coming in. It is filling until the carrier holds what it is meant to. A mark may be its end, or that of a
+   * sentence in the middle of it: whether the next one followed at once is known when it comes.
+   */
+  #stretch: { filling: boolean; mayBeOver: boolean } | null = null
   #closing = false
 
   /** `sentence`: what is asked, again and again, or what is asked next. */
@@ -198,8 +203,7 @@ export class LightCall {
     if (message.event === 'mark' && message.mark !== undefined) {
       if (this.#playoutEndsAt <= now) this.#echo(message.mark.name)
       else this.#marks.push({ name: message.mark.name, dueAt: this.#playoutEndsAt })
-      // The reply's audio ends here; what comes next is paced anew.
-      this.#stretch = null
+      if (this.#stretch !== null) this.#stretch.mayBeOver = true
     } else if (message.event === 'clear') {
       this.#playoutEndsAt = now
       for (const { name } of this.#marks.splice(0)) this.#echo(name)
@@ -209,12 +213,12 @@ export class LightCall {
 
   #hear(payload: string, now: number): void {
     this.#figures.framesHeard += 1
-    if (this.#stretch === null) this.#stretch = { beganAt: now, frames: 0 }
-    else if (now > this.#playoutEndsAt) this.#figures.underruns += 1
-    this.#stretch.frames += 1
-    // Frames may come ahead of time by the lead; late is only what comes after its place in the stretch.
-    const lag = now - (this.#stretch.beganAt + (this.#stretch.frames - 1) * FRAME_MS)
-    this.#figures.sendLagsMs.push(Math.max(0, lag))
+    const heldMs = this.#playoutEndsAt - now
+    if (this.#stretch === null || (this.#stretch.mayBeOver && heldMs < MEANT_TO_BE_HELD_MS)) this.#stretch = { filling: true, mayBeOver: false }
+    else if (heldMs < 0) this.#figures.underruns += 1
+    this.#stretch.mayBeOver = false
+    if (heldMs >= MEANT_TO_BE_HELD_MS) this.#stretch.filling = false
+    this.#figures.sendLagsMs.push(this.#stretch.filling ? 0 : Math.max(0, MEANT_TO_BE_HELD_MS - heldMs))
     this.#playoutEndsAt = Math.max(this.#playoutEndsAt, now) + FRAME_MS
     const isWaiting = this.#state === 'greeting' ? this.#figures.greetingsMs : this.#state === 'listening' || this.#state === 'speaking' ? this.#figures.gapsMs : null
     if (isWaiting === null || this.#answered) return
