@@ -135,7 +135,7 @@ function addDigits(grammar: GrammarBuilder, from: number, end: number, counts: r
     }
     const one = to(place + 1)
     if (one === undefined) continue
-    for (const unit of UNITS) grammar.word(at, unit, one)
+    for (const unit of UNITS) grammar.arc(at, { to: one, word: unit, dictated: true })
     grammar.word(at, 'oh', one)
     for (const zero of ['zero', 'oh']) grammar.word(tens, zero, one)
     const two = to(place + 2)

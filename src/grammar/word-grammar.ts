@@ -24,6 +24,8 @@ export type Arc = Readonly<{
   word?: string
   /** Said and written in words, not in figures: of a number that is dictated, figures are its digits. */
   inWords?: true
+  /** A digit of a number that is read out: all ten are as likely. */
+  dictated?: true
   /** Any word at all; only the aligner can follow it. */
   any?: true
   /** The slot (its index) that begins here. Passable while the slot is unsaid, or after a correction. */

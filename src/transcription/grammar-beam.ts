@@ -26,6 +26,8 @@ export type BeamOptions = Readonly<{
   width: number
   /** What a token is worth, in nats: without it a sentence that leaves slots out always scores better. */
   tokenBonus: number
+  /** What it costs to say no more than this wording, in nats, besides what the grammar asks. */
+  endCost?: (plain: string) => number
   /** A token without case, space and marks: hypotheses that differ in those alone say the same. */
   plain: (token: number) => string
 }>
@@ -41,7 +43,7 @@ export async function grammarBeam(automaton: TokenAutomaton, first: Rows, next: 
   let rows = first
   let steps = 1
   for (; ; steps += 1) {
-    const grown = grow(automaton, live, rows, options.endToken, tokenBonus, done)
+    const grown = grow(automaton, live, rows, options, done)
     const bestDone = done.reduce((best, sentence) => Math.max(best, sentence.score), -Infinity)
     const kept = chosen(grown.filter((candidate) => candidate.score > bestDone - DONE_MARGIN), live, width, options.plain)
     if (kept.length === 0 || steps >= options.mostSteps) break
@@ -93,7 +95,7 @@ const SPELLINGS_KEPT = 2
 type Hypothesis = Readonly<{ state: number; tokens: readonly number[]; logProbability: number; cost: number; bonus: number; regrets: readonly number[]; plain: string }>
 type Candidate = Readonly<{ parent: number; token: number; next: number; logProbability: number; cost: number; bonus: number; regret: number; score: number }>
 
-function grow(automaton: TokenAutomaton, live: readonly Hypothesis[], rows: Rows, endToken: number, tokenBonus: number, done: HeardSentence[]): Candidate[] {
+function grow(automaton: TokenAutomaton, live: readonly Hypothesis[], rows: Rows, { endToken, endCost: costOfEnding, tokenBonus }: BeamOptions, done: HeardSentence[]): Candidate[] {
   const candidates: Candidate[] = []
   live.forEach((hypothesis, parent) => {
     const row = rows.logProbabilities.subarray(parent * rows.width, (parent + 1) * rows.width)
@@ -105,7 +107,7 @@ function grow(automaton: TokenAutomaton, live: readonly Hypothesis[], rows: Rows
         plain: hypothesis.plain,
         tokens: hypothesis.tokens,
         logProbability: hypothesis.logProbability + end,
-        score: hypothesis.logProbability + end - hypothesis.cost - endCost + tokenBonus * hypothesis.bonus,
+        score: hypothesis.logProbability + end - hypothesis.cost - endCost - (costOfEnding?.(hypothesis.plain) ?? 0) + tokenBonus * hypothesis.bonus,
         regrets: [...hypothesis.regrets, Math.max(0, best - end)],
       })
     }

@@ -3,8 +3,9 @@ import llamaTokenizer from 'llama-tokenizer-js'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { UNITS } from '../grammar/numbers.ts'
 import { biasedBeam } from './biased-beam.ts'
-import { grammarBeam, type HeardSentence, type NextRows, type Rows } from './grammar-beam.ts'
+import { grammarBeam, type BeamOptions, type HeardSentence, type NextRows, type Rows } from './grammar-beam.ts'
 import type { SpokenSentence } from './grammar-reading.ts'
+import { jointly, meanRows } from './joint-hearing.ts'
 import { END_TOKEN, loadDecoder, SESSION_OPTIONS, VOCABULARY, type DecoderStep, type MoonshineDecoder } from './moonshine-decoder.ts'
 import type { PhraseTrie } from './phrase-trie.ts'
 import type { Encode, TokenAutomaton } from './token-automaton.ts'
@@ -73,10 +74,13 @@ export class MoonshineModel {
     return { text: tidy(llamaTokenizer.decode(tokens, false, true)), steps }
   }
 
-  /** What of the grammar fits the sound best; also when nothing fits well: the scores tell. */
-  async readGrammar({ hidden, mostSteps, first }: Heard, automaton: TokenAutomaton, beam: Readonly<{ tokenBonus: number; width: number }>, isCancelled: () => boolean): Promise<GrammarRecognition> {
-    const { sentences, steps } = await grammarBeam(automaton, rowsOf(first), this.#stepper(hidden, first), { endToken: END_TOKEN, mostSteps, plain: plainPiece, ...beam }, () => giveWay(isCancelled))
-    return { sentences: sentences.map(spoken), steps }
+  /** What of the grammar fits the sound best, in one hearing or in several together; also when nothing fits well: the scores tell. */
+  async readGrammar(hearings: readonly [Heard, ...Heard[]], automaton: TokenAutomaton, beam: GrammarSearch, isCancelled: () => boolean): Promise<GrammarRecognition> {
+    const first = meanRows(hearings.map((heard) => rowsOf(heard.first)))
+    const next = jointly(hearings.map((heard) => this.#stepper(heard.hidden, heard.first)))
+    const mostSteps = Math.max(...hearings.map((heard) => heard.mostSteps))
+    const { sentences, steps } = await grammarBeam(automaton, first, next, { endToken: END_TOKEN, mostSteps, plain: plainPiece, ...beam }, () => giveWay(isCancelled))
+    return { sentences: sentences.map(spoken), steps: steps * hearings.length }
   }
 
   /** Open speech, two hypotheses wide, with an ear for the terms of the trie. */
@@ -101,6 +105,7 @@ export class MoonshineModel {
 
 /** An utterance the encoder has listened to. */
 export type Heard = Readonly<{ hidden: Tensor; mostSteps: number; first: DecoderStep }>
+export type GrammarSearch = Pick<BeamOptions, 'tokenBonus' | 'width' | 'endCost'>
 export type GrammarRecognition = Readonly<{ sentences: readonly SpokenSentence[]; steps: number }>
 
 /** Tokens of a grammar from its words' spellings. */

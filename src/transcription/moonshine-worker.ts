@@ -1,6 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { StopRequest } from '../core/stop-worker.ts'
-import { resample } from '../audio/resample.ts'
 import type { Reading } from '../core/reading.ts'
 import { ANYTHING, Listener, type ListenFor } from './listener.ts'
 import { DecodeCancelled, MoonshineModel } from './moonshine-model.ts'
@@ -15,11 +14,6 @@ export type MoonshineReply =
   | Readonly<{ kind: 'decoded'; id: number; text: string; reading: Reading | null; steps: number }>
   | Readonly<{ kind: 'cancelled'; id: number }>
 export type MoonshineWorkerData = Readonly<{ cacheDir: string | null }>
-
-const PHONE_HZ = 8000
-const MODEL_HZ = 16000
-const SHORTEST_SAMPLES = MODEL_HZ
-const PAD_NOISE = 0.001
 
 if (parentPort === null) throw new Error('moonshine-worker runs as a worker thread')
 const port = parentPort
@@ -36,12 +30,12 @@ port.on('message', (request: MoonshineRequest) => {
   else void decode(request)
 })
 // The first run allocates the arena; a caller should not pay for it.
-await listener.hear(toModel(new Int16Array(8000), 0), ANYTHING, () => false)
+await listener.hear({ samples: new Int16Array(8000), tailPadMs: 0 }, ANYTHING, () => false)
 answer({ kind: 'ready', decoder: model.decoderKind })
 
 async function decode(request: Extract<MoonshineRequest, { kind: 'decode' }>): Promise<void> {
   try {
-    const { text, reading, steps } = await listener.hear(toModel(request.samples, request.tailPadMs), request.listenFor, () => cancelledId === request.id)
+    const { text, reading, steps } = await listener.hear(request, request.listenFor, () => cancelledId === request.id)
     answer({ kind: 'decoded', id: request.id, text, reading, steps })
   } catch (error) {
     if (!(error instanceof DecodeCancelled)) throw error
@@ -51,21 +45,4 @@ async function decode(request: Extract<MoonshineRequest, { kind: 'decode' }>): P
 
 function answer(reply: MoonshineReply): void {
   port.postMessage(reply)
-}
-
-/** Isolated words below a second are heard far better with faint noise around them (77 -> 89 % of single digits); longer speech is not. */
-function toModel(samples: Int16Array, tailPadMs: number): Float32Array {
-  const tail = Math.round((tailPadMs * MODEL_HZ) / 1000)
-  const speech = resample(samples, PHONE_HZ, MODEL_HZ)
-  const missing = Math.max(0, SHORTEST_SAMPLES - speech.length - tail)
-  const lead = missing >> 1
-  const padded = new Float32Array(lead + speech.length + tail + (missing - lead))
-  // A fixed sequence: the same audio must give the same text on every day.
-  let noise = 1
-  for (let i = 0; i < padded.length; i += 1) {
-    noise = Math.imul(noise, 48271) & 0x7fffffff
-    const inSpeech = i >= lead && i < lead + speech.length
-    padded[i] = inSpeech ? (speech[i - lead] as number) / 32768 : (noise / 0x40000000 - 1) * PAD_NOISE
-  }
-  return padded
 }

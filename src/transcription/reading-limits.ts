@@ -1,7 +1,7 @@
 import { askedShape, type Expectation, type SlotShape } from '../core/expectation.ts'
 import type { Limits } from './grammar-reading.ts'
 
-export type ReadingSettings = Readonly<{ limits: Limits; tokenBonus: number; width: number }>
+export type ReadingSettings = Readonly<{ limits: Limits; tokenBonus: number; width: number; isLongNumber: boolean }>
 
 /**
  * How a kind of grammar is searched, and how far its sentences are believed. Chosen on half of the recorded orders, on digit strings, yes and
@@ -21,7 +21,7 @@ function settingsForShape(shape: SlotShape): ReadingSettings {
     case 'words':
       return SENTENCE
     case 'digits':
-      return Math.max(...shape.counts) >= LONG_NUMBER ? { ...DIGITS, width: LONG_NUMBER_WIDTH } : DIGITS
+      return Math.max(...shape.counts) >= LONG_NUMBER ? { ...DIGITS, width: LONG_NUMBER_WIDTH, isLongNumber: true } : DIGITS
     case 'yes-no':
       return YES_NO
     case 'date':
@@ -40,11 +40,11 @@ function settingsForShape(shape: SlotShape): ReadingSettings {
  * A token earns one and a half nats, so that slots said softly are not dropped; a width of 4 is
  * the knee.
  */
-const SENTENCE: ReadingSettings = { limits: { costPerToken: 1.35, actRegret: 5, readBackRegret: 7.5, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 1.6, width: 4 }
+const SENTENCE: ReadingSettings = { limits: { costPerToken: 1.35, actRegret: 5, readBackRegret: 7.5, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 1.6, width: 4, isLongNumber: false }
 /** Their number is known: no bonus. */
-const DIGITS: ReadingSettings = { limits: { costPerToken: 1.8, actRegret: 3.5, readBackRegret: 7, endRegret: 4, actGap: 1 }, tokenBonus: 0, width: 4 }
-const YES_NO: ReadingSettings = { limits: { costPerToken: 2, actRegret: 2, readBackRegret: 4, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 0, width: 4 }
-const FEW_WORDS: ReadingSettings = { limits: { costPerToken: 1.5, actRegret: 4, readBackRegret: 7, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 1, width: 4 }
+const DIGITS: ReadingSettings = { limits: { costPerToken: 1.8, actRegret: 3.5, readBackRegret: 7, endRegret: 4, actGap: 1 }, tokenBonus: 0, width: 4, isLongNumber: false }
+const YES_NO: ReadingSettings = { limits: { costPerToken: 2, actRegret: 2, readBackRegret: 4, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 0, width: 4, isLongNumber: false }
+const FEW_WORDS: ReadingSettings = { limits: { costPerToken: 1.5, actRegret: 4, readBackRegret: 7, endRegret: 3.5, actGap: 0.5 }, tokenBonus: 1, width: 4, isLongNumber: false }
 /** In ten digits something is unclear more often than four hypotheses can hold. */
 const LONG_NUMBER = 7
 const LONG_NUMBER_WIDTH = 8

@@ -1,5 +1,6 @@
 import { GrammarRoutes, type Route } from '../grammar/routes.ts'
 import type { WordGrammar } from '../grammar/word-grammar.ts'
+import { habitOf } from './digit-habits.ts'
 import { spellingsOf } from './spellings.ts'
 
 /** A tokenizer as far as a grammar needs one. `joined`: no space before the text. */
@@ -25,6 +26,8 @@ export class TokenAutomaton {
   readonly #spelled = new Map<string, readonly number[]>()
   readonly #sequences: (readonly number[])[] = []
   readonly #joinedDigits = new Set<number>()
+  /** By sequence. */
+  readonly #habits: number[] = []
   readonly #comma: number
   readonly #endings: readonly number[]
   readonly #wordless: ReadonlySet<number>
@@ -91,7 +94,9 @@ export class TokenAutomaton {
       }
       for (const { sequence, route } of this.#entriesOf(place.to)) {
         const mask = pass(place.mask, route.steps)
-        if (mask !== null) step(sequence, 0, { to: route.word.to, mask, owed: place.owed + route.cost + (this.#joinedDigits.has(sequence) ? JOINED_DIGIT : 0) })
+        if (mask === null) continue
+        const habit = route.word.dictated === true ? (this.#habits[sequence] as number) : 0
+        step(sequence, 0, { to: route.word.to, mask, owed: place.owed + route.cost + (this.#joinedDigits.has(sequence) ? JOINED_DIGIT : 0) + habit })
       }
     }
     const tokens: number[] = []
@@ -142,6 +147,7 @@ export class TokenAutomaton {
       const known = Object.hasOwn(written, word) ? (written[word] as readonly string[]) : []
       ids = spellingsOf(word, known, inWords).map(({ text, joined }) => {
         const id = this.#sequences.push(this.#encode(text, joined)) - 1
+        this.#habits[id] = habitOf(text)
         if (joined && /^\d$/.test(text)) this.#joinedDigits.add(id)
         return id
       })
