@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { z } from 'zod'
 import type { Clock } from '../core/clock.ts'
 import { ClientsViaError } from '../core/errors.ts'
 
@@ -15,6 +17,8 @@ const MOST_PORTS_TRIED = 4
 const STOP_TIMEOUT_MS = 8000
 /** The end of the server's log: what a person needs to see when it did not come up. */
 const KEPT_LOG_CHARS = 4000
+
+const ROOT = join(import.meta.dirname, '../..')
 
 export type ServerProcess = Readonly<{
   url: string
@@ -60,7 +64,7 @@ async function startOnce(clock: Clock, options: ServerOptions & Readonly<{ dataD
   const { dataDir } = options
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [join(import.meta.dirname, '../main.ts')], {
+  const child = spawn(process.execPath, startArguments(), {
     env: {
       ...process.env,
       PORT: String(port),
@@ -114,6 +118,12 @@ async function startOnce(clock: Clock, options: ServerOptions & Readonly<{ dataD
     throw error
   }
   return { url, pid: child.pid ?? null, dataDir, readyInMs: clock.now() - startedAt, log: () => log, stop }
+}
+
+/** As `npm start` starts it: what is measured and tried out runs with the flags that a newcomer's server has. */
+export function startArguments(): readonly string[] {
+  const { scripts } = z.object({ scripts: z.object({ start: z.string() }) }).parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+  return scripts.start.split(' ').slice(1).map((argument) => (argument.startsWith('-') ? argument : join(ROOT, argument)))
 }
 
 async function isReady(url: string, signal: AbortSignal): Promise<boolean> {

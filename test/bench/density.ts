@@ -35,7 +35,7 @@ type LightReport = Readonly<{
 type Stats = Readonly<{ rss: number; cpu: Readonly<{ user: number; system: number }> }>
 const rows: Row[] = []
 
-const vendors = spawn(process.execPath, [join(root, 'test/bench/support/vendors-process.ts')]) as ChildProcessWithoutNullStreams
+const vendors = spawn(process.execPath, [...process.execArgv, join(root, 'test/bench/support/vendors-process.ts')]) as ChildProcessWithoutNullStreams
 vendors.stderr.pipe(process.stderr)
 const lines = createInterface({ input: vendors.stdout })[Symbol.asyncIterator]()
 const { deepgram } = JSON.parse((await lines.next()).value as string) as { deepgram: string }
@@ -62,7 +62,7 @@ try {
   for (const calls of options.calls.split(',').map(Number)) {
     const rampS = calls / 20 + 5
     const callers = spawn(process.execPath, [
-      join(root, 'test/bench/support/light-callers.ts'), '--target', server.url, '--to', '+15550100000', '--calls', String(calls), '--seconds', String(Number(options.seconds) + rampS), '--wav', join(root, 'media/calls/faq-hours.wav'),
+      ...process.execArgv, join(root, 'test/bench/support/light-callers.ts'), '--target', server.url, '--to', '+15550100000', '--calls', String(calls), '--seconds', String(Number(options.seconds) + rampS), '--wav', join(root, 'media/calls/faq-hours.wav'),
     ])
     callers.stderr.pipe(process.stderr)
     let printed = ''

@@ -92,7 +92,7 @@ function quickTones(text: string): Int16Array {
 
 async function callersOf(target: string, calls: number, seconds: number, topic: number | null): Promise<Figures> {
   const args = ['--target', target, '--to', '+15550100000', '--calls', String(calls), '--seconds', String(seconds), ...(topic === null ? [] : ['--topic', String(topic)])]
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'support/vendor-callers.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...process.execArgv, join(import.meta.dirname, 'support/vendor-callers.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
   await new Promise<void>((done) => child.once('exit', () => done()))

@@ -1,5 +1,4 @@
-import { decodeMulaw } from '../../src/audio/g711.ts'
-import { levelDb } from '../../src/audio/level.ts'
+import { mulawLevelDb } from '../../src/audio/level.ts'
 
 /** A word and its sound: `mulaw` is the whole clip's, the times are the word's place in it. */
 export type ClipWord = Readonly<{ text: string; startMs: number; endMs: number }>
@@ -68,7 +67,7 @@ export class DeepgramEars {
 
   #hearNeedles(mulaw: Buffer): void {
     for (let at = 0; at + WINDOW_BYTES <= mulaw.length; at += WINDOW_BYTES) {
-      if (levelDb(decodeMulaw(mulaw.subarray(at, at + WINDOW_BYTES))) >= LOUD_DB) this.#loudUntilMs = (this.#bytes + at + WINDOW_BYTES) / 8
+      if (mulawLevelDb(mulaw.subarray(at, at + WINDOW_BYTES)) >= LOUD_DB) this.#loudUntilMs = (this.#bytes + at + WINDOW_BYTES) / 8
     }
     const hay = Buffer.concat([this.#tail, mulaw])
     const hayStartMs = (this.#bytes - this.#tail.length) / 8
@@ -86,7 +85,7 @@ export class DeepgramEars {
   #hearBursts(mulaw: Buffer): void {
     for (let at = 0; at + WINDOW_BYTES <= mulaw.length; at += WINDOW_BYTES) {
       const nowMs = (this.#bytes + at) / 8
-      if (levelDb(decodeMulaw(mulaw.subarray(at, at + WINDOW_BYTES))) < LOUD_DB) continue
+      if (mulawLevelDb(mulaw.subarray(at, at + WINDOW_BYTES)) < LOUD_DB) continue
       if (nowMs - this.#loudUntilMs > BURST_GAP_MS) {
         const index = this.#nextBurst()
         this.#burst = { words: (this.#texts[index % this.#texts.length] as string).split(' '), startMs: nowMs, said: 0 }
@@ -123,7 +122,7 @@ function loudest(mulaw: Uint8Array, word: ClipWord): number {
   let best = Math.max(0, Math.min(from, mulaw.length - NEEDLE_BYTES))
   let bestDb = -Infinity
   for (let at = from; at <= to; at += 16) {
-    const db = levelDb(decodeMulaw(mulaw.subarray(at, at + NEEDLE_BYTES)))
+    const db = mulawLevelDb(mulaw.subarray(at, at + NEEDLE_BYTES))
     if (db > bestDb) {
       bestDb = db
       best = at
