@@ -53,8 +53,38 @@ export async function bookAppointment(client: ApiClient, companyId: string, serv
 }
 
 export async function cancelAppointment(client: ApiClient, companyId: string, appointmentId: string, write: Write, signal: AbortSignal): Promise<void> {
-  const path = `/companies/${encodeURIComponent(companyId)}/appointments/${encodeURIComponent(appointmentId)}/cancel`
-  write(lineOf(appointmentSchema.parse(await client.ask('POST', path, {}, signal))))
+  write(lineOf(appointmentSchema.parse(await client.ask('POST', `${pathOf(companyId, appointmentId)}/cancel`, {}, signal))))
+}
+
+export async function confirmAppointment(client: ApiClient, companyId: string, appointmentId: string, write: Write, signal: AbortSignal): Promise<void> {
+  await change(client, companyId, appointmentId, { status: 'confirmed' }, write, signal)
+}
+
+/** To the first time that is free when the words say, or exactly then for an RFC 3339 time; with whoever can do it. False: nothing is free. */
+export async function moveAppointment(client: ApiClient, companyId: string, appointmentId: string, when: string, write: Write, signal: AbortSignal): Promise<boolean> {
+  const before = appointmentSchema.parse(await client.ask('GET', pathOf(companyId, appointmentId), undefined, signal))
+  const isExact = z.iso.datetime({ offset: true }).safeParse(when).success
+  const first = isExact ? { startsAt: new Date(when).toISOString() } : (await search(client, companyId, before.serviceId ?? '', when, 1, signal)).items[0]
+  if (first === undefined) {
+    write('nothing is free then\n')
+    return false
+  }
+  const to = 'resourceId' in first ? { startsAt: first.startsAt, resourceId: first.resourceId } : first
+  await change(client, companyId, appointmentId, to, write, signal)
+  return true
+}
+
+/** Under the version that was looked at. */
+async function change(client: ApiClient, companyId: string, appointmentId: string, changes: Readonly<Record<string, unknown>>, write: Write, signal: AbortSignal): Promise<void> {
+  const path = pathOf(companyId, appointmentId)
+  const stored = await client.open('GET', path, undefined, {}, signal)
+  await stored.body?.cancel()
+  const reply = await client.open('PATCH', path, changes, { 'if-match': stored.headers.get('etag') ?? '' }, signal)
+  write(lineOf(appointmentSchema.parse(await reply.json())))
+}
+
+function pathOf(companyId: string, appointmentId: string): string {
+  return `/companies/${encodeURIComponent(companyId)}/appointments/${encodeURIComponent(appointmentId)}`
 }
 
 async function search(client: ApiClient, companyId: string, serviceId: string, words: string, limit: number, signal: AbortSignal): Promise<z.infer<typeof availabilitySchema>> {

@@ -12,7 +12,17 @@ export async function listLeads(client: ApiClient, companyId: string, status: st
   for (let cursor: string | null = ''; cursor !== null; ) {
     const at: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`
     const page: z.infer<typeof pageSchema> = pageSchema.parse(await client.ask('GET', `/companies/${encodeURIComponent(companyId)}/leads?limit=200${filter}${at}`, undefined, signal))
-    for (const lead of page.items) write(`${[lead.createdAt, lead.status, lead.kind, lead.phoneNumberE164 ?? '-', lead.callerName ?? '-', lead.summary].join('\t')}\n`)
+    for (const lead of page.items) write(`${[lead.createdAt, lead.id, lead.status, lead.kind, lead.phoneNumberE164 ?? '-', lead.callerName ?? '-', lead.summary].join('\t')}\n`)
     cursor = page.nextCursor
   }
+}
+
+/** What has become of a lead, under the version that was looked at. */
+export async function setLead(client: ApiClient, companyId: string, leadId: string, status: string, note: string | undefined, write: (text: string) => void, signal: AbortSignal): Promise<void> {
+  const path = `/companies/${encodeURIComponent(companyId)}/leads/${encodeURIComponent(leadId)}`
+  const stored = await client.open('GET', path, undefined, {}, signal)
+  await stored.body?.cancel()
+  const reply = await client.open('PATCH', path, { status, ...(note === undefined ? {} : { note }) }, { 'if-match': stored.headers.get('etag') ?? '' }, signal)
+  await reply.body?.cancel()
+  write(`lead ${leadId}, ${status}\n`)
 }

@@ -27,6 +27,10 @@ const FACTS: Readonly<Record<SetupList, (item: z.infer<typeof thingSchema>) => r
 export async function putThings(client: ApiClient, companyId: string, list: SetupList, file: string, write: (text: string) => void, signal: AbortSignal): Promise<void> {
   const many = z.array(givenSchema)
   const things = z.union([many, z.looseObject({ [list]: many }).transform((given) => many.parse(given[list])), givenSchema.transform((one) => [one])]).parse(JSON.parse(await readFile(file, 'utf8')))
+  await putAll(client, companyId, list, things, write, signal)
+}
+
+async function putAll(client: ApiClient, companyId: string, list: SetupList, things: readonly z.infer<typeof givenSchema>[], write: (text: string) => void, signal: AbortSignal): Promise<void> {
   const base = pathOf(companyId, list)
   for (const thing of things) {
     // Under the version that was looked at.
@@ -40,6 +44,35 @@ export async function putThings(client: ApiClient, companyId: string, list: Setu
     await reply.body?.cancel()
     write(`${list.slice(0, -1)} ${id}, ${isThere ? 'changed' : 'new'}\n`)
   }
+}
+
+export async function deleteThing(client: ApiClient, companyId: string, list: SetupList, id: string, write: (text: string) => void, signal: AbortSignal): Promise<void> {
+  const base = pathOf(companyId, list)
+  const stored = await client.open('GET', base, undefined, {}, signal)
+  await stored.body?.cancel()
+  const reply = await client.open('DELETE', `${base}/${encodeURIComponent(id)}`, undefined, { 'if-match': stored.headers.get('etag') ?? '' }, signal)
+  await reply.body?.cancel()
+  write(`${list.slice(0, -1)} ${id}, gone\n`)
+}
+
+/** A menu as counters have them: ways to ask, and what can be said into each slot. */
+const menuSchema = z.looseObject({ carriers: z.array(z.string()).default([]), slots: z.record(z.string(), z.array(z.string()).min(1)) })
+
+/** A menu becomes the form "order", which takes an order by one sentence and reads it back. `needed`: the slot that no order is without. */
+export async function putMenu(client: ApiClient, companyId: string, file: string, needed: string, write: (text: string) => void, signal: AbortSignal): Promise<void> {
+  const menu = menuSchema.parse(JSON.parse(await readFile(file, 'utf8')))
+  const ids = Object.keys(menu.slots)
+  if (!ids.includes(needed)) throw new Error(`the menu has no slot "${needed}": ${ids.join(', ')}`)
+  const slots = Object.entries(menu.slots).map(([id, values]) => ({
+    id, label: spoken(id), type: 'choice', required: id === needed, prompt: `Which ${spoken(id)} would you like?`, options: values.map((value) => ({ value })),
+  }))
+  const readBack = `That is ${ids.map((id) => `{% if ${id} %}{{ ${id} }}, {% endif %}`).join('')}right?`
+  await putAll(client, companyId, 'forms', [{ id: 'order', name: 'Order', outcome: 'order', opensBySlots: true, carriers: menu.carriers, slots, readBack, done: 'Thank you, it will be ready in a moment.' }], write, signal)
+}
+
+/** "coffeeDrink" as "coffee drink". */
+function spoken(id: string): string {
+  return id.replace(/_/g, ' ').replace(/([a-z])([A-Z])/g, (_whole, before: string, letter: string) => `${before} ${letter.toLowerCase()}`)
 }
 
 const templateSchema = z.object({ kind: z.string(), channel: z.string(), source: z.string(), subject: z.string(), text: z.string() })

@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { z } from 'zod'
-import { bookAppointment, cancelAppointment, listAppointments, showAvailability } from './cli-booking.ts'
+import { bookAppointment, cancelAppointment, confirmAppointment, listAppointments, moveAppointment, showAvailability } from './cli-booking.ts'
 import { ApiClient, readCredentials, Refused } from './cli-client.ts'
-import { listLeads } from './cli-leads.ts'
-import { listTemplates, listThings, putTemplate, putThings, SETUP_LISTS } from './cli-setup.ts'
+import { listLeads, setLead } from './cli-leads.ts'
+import { deleteThing, listTemplates, listThings, putMenu, putTemplate, putThings, SETUP_LISTS } from './cli-setup.ts'
 import { configReport, loadConfig, publicBaseUrl } from './config.ts'
 import { SystemClock, type Clock } from './core/clock.ts'
 import { isClientsViaError } from './core/errors.ts'
@@ -29,8 +29,11 @@ const USAGE = `Administers a ClientsVia server.
   clientsvia knowledge export COMPANY            as CSV, to standard output
   clientsvia forms list COMPANY                  what callers are asked for
   clientsvia forms put COMPANY FILE              one form, or a list of them, from .json: new, or in place of what is there
+  clientsvia forms menu COMPANY FILE --needed SLOT  a form that takes orders, from { "carriers": ["can I get"], "slots": { "size": ["small", ...] } };
+                                                 no order is without SLOT
   clientsvia services list|put COMPANY [FILE]    what can be booked, in the same way
   clientsvia resources list|put COMPANY [FILE]   who or what does it
+  clientsvia forms|services|resources delete COMPANY ID
   clientsvia templates list COMPANY              every text that is sent to people, and whose wording it is
   clientsvia templates put COMPANY KIND CHANNEL FILE  a wording of your own, { "subject", "text" }
   clientsvia try COMPANY "WORDS"                 what a caller who says that would hear, and why
@@ -38,8 +41,10 @@ const USAGE = `Administers a ClientsVia server.
   clientsvia availability COMPANY SERVICE ["WORDS"]  what is free; "next Tuesday after four" asks as a caller would
   clientsvia appointments list COMPANY           by start; --status confirmed, --from NUMBER
   clientsvia appointments book COMPANY SERVICE "WHEN" --name NAME --phone NUMBER [--reason WORDS]
-  clientsvia appointments cancel COMPANY ID
+  clientsvia appointments move COMPANY ID "WHEN"  to the first time that is free then
+  clientsvia appointments confirm|cancel COMPANY ID
   clientsvia leads list COMPANY                  what callers wanted, newest first; --status new for what is left to do
+  clientsvia leads set COMPANY ID STATUS         contacted, converted or closed; --note WORDS
   clientsvia audit verify COMPANY                whether the audit log is whole; names the first bad row
   clientsvia migrate                             prepares the database of MONGODB_URL: collections and indexes
   clientsvia config check                        the server's environment, as the server would read it
@@ -90,6 +95,10 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
     await putThings(await signedIn(world), one(rest, 'COMPANY'), list, one(rest.slice(1), 'FILE'), world.write, world.signal)
     return DONE
   }
+  if (list !== undefined && second === 'delete') {
+    await deleteThing(await signedIn(world), one(rest, 'COMPANY'), list, one(rest.slice(1), 'ID'), world.write, world.signal)
+    return DONE
+  }
   switch (first === 'login' || first === 'logout' || first === 'try' || first === 'availability' || first === 'migrate' ? first : `${first} ${second}`) {
     case 'login':
       return login(values, world)
@@ -103,6 +112,9 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
       return importKnowledge(await signedIn(world), one(rest, 'COMPANY'), one(rest.slice(1), 'FILE'), values['dry-run'] === true, world)
     case 'knowledge export':
       return exportKnowledge(await signedIn(world), one(rest, 'COMPANY'), world)
+    case 'forms menu':
+      await putMenu(await signedIn(world), one(rest, 'COMPANY'), one(rest.slice(1), 'FILE'), one([values.needed ?? ''], '--needed'), world.write, world.signal)
+      return DONE
     case 'templates list':
       await listTemplates(await signedIn(world), one(rest, 'COMPANY'), world.write, world.signal)
       return DONE
@@ -131,6 +143,18 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
     case 'appointments cancel':
       await cancelAppointment(await signedIn(world), one(rest, 'COMPANY'), one(rest.slice(1), 'ID'), world.write, world.signal)
       return DONE
+    case 'appointments confirm':
+      await confirmAppointment(await signedIn(world), one(rest, 'COMPANY'), one(rest.slice(1), 'ID'), world.write, world.signal)
+      return DONE
+    case 'appointments move': {
+      const [companyId, id, when] = [one(rest, 'COMPANY'), one(rest.slice(1), 'ID'), one(rest.slice(2), 'WHEN')]
+      return (await moveAppointment(await signedIn(world), companyId, id, when, world.write, world.signal)) ? DONE : REFUSED
+    }
+    case 'leads set': {
+      const [companyId, id, status] = [one(rest, 'COMPANY'), one(rest.slice(1), 'ID'), one(rest.slice(2), 'STATUS')]
+      await setLead(await signedIn(world), companyId, id, status, values.note, world.write, world.signal)
+      return DONE
+    }
     case 'leads list':
       await listLeads(await signedIn(world), one(rest, 'COMPANY'), values.status, world.write, world.signal)
       return DONE
@@ -145,7 +169,7 @@ async function command(args: readonly string[], world: CliWorld): Promise<number
   }
 }
 
-type Options = { url?: string; email?: string; 'api-key'?: string; 'dry-run'?: boolean; status?: string; from?: string; name?: string; phone?: string; reason?: string; help?: boolean }
+type Options = { url?: string; email?: string; 'api-key'?: string; 'dry-run'?: boolean; status?: string; from?: string; name?: string; phone?: string; reason?: string; note?: string; needed?: string; help?: boolean }
 
 function parse(args: readonly string[]): { values: Options; positionals: string[] } {
   try {
@@ -154,7 +178,7 @@ function parse(args: readonly string[]): { values: Options; positionals: string[
       allowPositionals: true,
       options: {
         url: { type: 'string' }, email: { type: 'string' }, 'api-key': { type: 'string' }, 'dry-run': { type: 'boolean' }, status: { type: 'string' },
-        from: { type: 'string' }, name: { type: 'string' }, phone: { type: 'string' }, reason: { type: 'string' }, help: { type: 'boolean', short: 'h' },
+        from: { type: 'string' }, name: { type: 'string' }, phone: { type: 'string' }, reason: { type: 'string' }, note: { type: 'string' }, needed: { type: 'string' }, help: { type: 'boolean', short: 'h' },
       },
     })
   } catch (error) {

@@ -9,6 +9,7 @@ import { Scope } from './core/scope.ts'
 import { DASHBOARD_PATH } from './dashboard/dashboard.ts'
 import type { MessageChannel } from './events/channel.ts'
 import type { DispatchQueue } from './events/dispatch-queue.ts'
+import { zonesOfNumber } from './events/callee-zones.ts'
 import { EmbeddedQueue } from './events/embedded-queue.ts'
 import { InboundTexts, type InboundTextsDeps } from './events/inbound-texts.ts'
 import { keepEvents } from './events/keep-events.ts'
@@ -77,6 +78,7 @@ export function createNotificationPlane(deps: NotificationPlaneDeps): Notificati
     contacts: store.contacts,
     appointments: store.appointments,
     channels,
+    zonesOf: zonesOfNumber,
     onOutcome: (channel, outcome) => metrics.messageEnded(channel, outcome),
   })
   const queue = queueOf(deps)

@@ -9,7 +9,7 @@ import { newEvent, type DomainEvent, type EventType } from './event.ts'
 import type { Message } from './message.ts'
 import { builtInTemplate, renderMessage } from './message-texts.ts'
 import type { Lease, Outbox, Settlement } from './outbox.ts'
-import { textableAt } from './texting-hours.ts'
+import { textableAt, textableInAll } from './texting-hours.ts'
 
 export type DeliveryDeps = Readonly<{
   clock: Clock
@@ -21,6 +21,8 @@ export type DeliveryDeps = Readonly<{
   appointments: Readonly<{ get: (companyId: string, appointmentId: string, signal?: AbortSignal) => Promise<Appointment | null> }> | null
   /** Null: not configured on this server. */
   channels: Readonly<Record<MessageChannelName, MessageChannel | null>>
+  /** Where a number is at home; empty where it does not say. */
+  zonesOf: (phoneNumberE164: string) => Promise<readonly string[]>
   onOutcome: (channel: MessageChannelName, outcome: 'sent' | 'failed' | 'unknown' | 'dropped' | 'deferred' | 'retried') => void
 }>
 
@@ -93,7 +95,7 @@ export class MessageDelivery {
       const contact = await this.#deps.contacts.get(companyId, message.to, signal)
       if (contact?.state === 'opted-out') return drop('opted out')
       if (message.audience === 'customer' && company.notifications.consent === 'explicit' && contact?.state !== 'opted-in') return drop('has not agreed to texts')
-      const textable = message.anyHour ? now : textableAt(now, company.timeZone, company.notifications.textingHours)
+      const textable = await this.#textable(company, message, now)
       if (textable > now) return wait('not at night', textable)
     }
     const full = await this.#overLimit(company, message.channel, now, signal)
@@ -106,6 +108,16 @@ export class MessageDelivery {
       if (!isClientsViaError(error, 'INVALID_INPUT')) throw error
       return { kind: 'settle', settlement: { state: 'failed', reason: `template: ${error.message}` } }
     }
+  }
+
+  /** When it is day where the message arrives. */
+  async #textable(company: Company, message: Message, now: Date): Promise<Date> {
+    const { textingHours, textingZone } = company.notifications
+    if (message.anyHour) return now
+    const atCompany = textableAt(now, company.timeZone, textingHours)
+    const isAway = textingZone === 'callee' && message.audience === 'customer' && message.kind !== 'reminder_hour_before'
+    const zones = isAway ? await this.#deps.zonesOf(message.to) : []
+    return zones.length === 0 ? atCompany : (textableInAll(now, zones, textingHours) ?? atCompany)
   }
 
   /** Where the visit cannot be looked up, what the event said counts. */

@@ -54,11 +54,16 @@ export const notificationSettingsSchema = z.strictObject({
   smsFromE164: phoneNumberE164.nullable().default(null),
   /** 'transactional': whoever gave their number for a visit is texted about that visit. 'explicit': only who has texted START. */
   consent: z.enum(['transactional', 'explicit']).default('transactional'),
-  /** When somebody may be texted, by the clock where they are; what is due at night waits for the morning. */
+  /** When somebody may be texted; what is due at night waits for the morning. */
   textingHours: z
     .strictObject({ from: timeOfDay.default('08:00'), to: timeOfDay.default('21:00') })
     .prefault({})
     .refine((hours) => hours.from < hours.to, { message: 'must be after from', path: ['to'] }),
+  /**
+   * Whose night it is. 'callee': a customer's, by where their number is at home; the company's where a number does not say, for the
+   * company's own people, and in the hour before a visit, when the customer is about to be there. 'company': always the company's.
+   */
+  textingZone: z.enum(['callee', 'company']).default('callee'),
   /** A loop in somebody's calendar must not text a town. */
   limits: z
     .strictObject({

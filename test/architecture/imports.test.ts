@@ -50,6 +50,7 @@ const SDK_HOMES = new Map<string, RegExp>([
   ['bullmq', /^storage\/bullmq-/],
   ['nodemailer', /^events\/smtp-/],
   ['node:sqlite', /^storage\/embedded-/],
+  ['bson', /^events\/callee-zones\.ts$/],
   ['chrono-node', /^booking\/spoken-days\.ts$/],
   ['ical.js', /^booking\/calendar-/],
   ['ical-generator', /^booking\/calendar-/],

@@ -117,12 +117,16 @@ t.test('leads are listed, those that are left to do first of all', async (t) => 
   const { run, world, url, env } = await openCli(t)
   const owner = await world.as('polar-bay', 'owner')
   env['CLIENTSVIA_URL'] = url
-  env['CLIENTSVIA_API_KEY'] = (await owner('POST', '/companies/polar-bay/api-keys', { label: 'cli', scopes: ['bookings:read', 'transcripts:read'] })).json().secret
+  env['CLIENTSVIA_API_KEY'] = (await owner('POST', '/companies/polar-bay/api-keys', { label: 'cli', scopes: ['bookings:read', 'bookings:write', 'transcripts:read'] })).json().secret
   await world.repositories.leads.create('polar-bay', lead('polar-bay', 'L1'))
   await world.repositories.leads.create('polar-bay', lead('polar-bay', 'L2', { status: 'closed', callerName: null, phoneNumberE164: null }))
   t.match(await run('leads', 'list', 'polar-bay'), { status: 0, out: /\tclosed\tcallback\t-\t-\t.*\n.*\tnew\tcallback\t\+12395550143\tDana\tWants a call about a furnace\.\n$/ })
   t.notMatch((await run('leads', 'list', 'polar-bay', '--status', 'new')).out, /closed/)
   t.match(await run('leads', 'list', 'polar-bay', '--status', 'odd'), { status: 1, err: /status/ })
+  t.match(await run('leads', 'set', 'polar-bay', 'L1', 'contacted', '--note', 'called back at ten'), { status: 0, out: 'lead L1, contacted\n' })
+  t.match(await world.repositories.leads.get('polar-bay', 'L1'), { status: 'contacted', notes: [{ text: 'called back at ten' }] })
+  t.match(await run('leads', 'set', 'polar-bay', 'L1', 'forgotten'), { status: 1, err: /status/ })
+  t.match(await run('leads', 'set', 'polar-bay', 'L9', 'closed'), { status: 1, err: /NOT_FOUND/ })
 })
 
 t.test('the environment of a server is checked without starting it', async (t) => {
@@ -185,6 +189,22 @@ t.test('forms are put from a file, new or in place of what is there, and listed'
   t.match(await run('forms', 'put', 'polar-bay', file), { status: 1, err: /readBack.*nickname/ })
 })
 
+t.test('a menu becomes a form that takes orders by one sentence, and goes again', async (t) => {
+  const { run, world, folder, url } = await openCli(t)
+  await world.addUser(PLATFORM, 'owner', 'owner@example.com')
+  await run('login', '--url', url, '--email', 'owner@example.com')
+  const file = join(folder, 'menu.json')
+  writeFileSync(file, JSON.stringify({ source: 'a counter', carriers: ['can I get'], slots: { size: ['small', 'large'], coffeeDrink: ['latte', 'iced mocha'] } }))
+  t.match(await run('forms', 'menu', 'polar-bay', file), { status: 2, err: /--needed is missing/ })
+  t.match(await run('forms', 'menu', 'polar-bay', file, '--needed', 'tea'), { status: 2, err: /no slot "tea": size, coffeeDrink/ })
+  t.match(await run('forms', 'menu', 'polar-bay', file, '--needed', 'coffeeDrink'), { status: 0, out: 'form order, new\n' })
+  const company = await world.repositories.companies.get('polar-bay')
+  t.match(company?.forms, [{ id: 'order', outcome: 'order', opensBySlots: true, carriers: ['can I get'], slots: [{ id: 'size', required: false, options: [{ value: 'small' }, { value: 'large' }] }, { id: 'coffeeDrink', required: true, label: 'coffee drink' }] }])
+  t.match(await run('forms', 'delete', 'polar-bay', 'order'), { status: 0, out: 'form order, gone\n' })
+  t.equal((await run('forms', 'list', 'polar-bay')).out, '')
+  t.match(await run('forms', 'delete', 'polar-bay', 'order'), { status: 1, err: /NOT_FOUND/ })
+})
+
 t.test('a colleague sees what is free, books it in words, and calls it off', async (t) => {
   const { run, world, url, env } = await openCli(t)
   const owner = await world.as('polar-bay', 'owner')
@@ -205,7 +225,12 @@ t.test('a colleague sees what is free, books it in words, and calls it off', asy
   t.match(await run('appointments', 'book', 'polar-bay', 'repair', 'tomorrow'), { status: 2, err: /--name is missing/ })
   t.equal((await run('appointments', 'list', 'polar-bay', '--from', '239-555-0143')).out, booked.out)
   const id = booked.out.split('\t')[1] ?? ''
+  t.match(await run('appointments', 'move', 'polar-bay', id, 'tomorrow after three'), { status: 0, out: /^2026-03-03T20:00:00.000Z\t/ })
+  t.match(await run('appointments', 'move', 'polar-bay', id, 'tomorrow evening'), { status: 1, out: /nothing is free then/ })
+  t.match(await run('appointments', 'move', 'polar-bay', id, '2026-03-03T14:00:00Z'), { status: 0, out: /^2026-03-03T14:00:00.000Z\t/ })
+  t.match(await run('appointments', 'confirm', 'polar-bay', id), { status: 0, out: /\tconfirmed\t/ })
   t.match(await run('appointments', 'cancel', 'polar-bay', id), { status: 0, out: /\tcancelled\t/ })
+  t.match(await run('appointments', 'confirm', 'polar-bay', id), { status: 1, err: /cancelled/ }, 'what is off stays off')
   t.equal((await run('appointments', 'list', 'polar-bay', '--status', 'confirmed')).out, '')
   t.match(await run('appointments', 'cancel', 'polar-bay', 'nobody'), { status: 1, err: /NOT_FOUND/ })
 })

@@ -52,7 +52,7 @@ const outbox: Outbox = {
 
 const sms = new SmsChannel({ clock, companies: store.companies, account: ACCOUNT, secrets: null, publicBaseUrl: () => 'http://127.0.0.1', baseUrl: twilioUrl })
 const delivery = new MessageDelivery({
-  clock, outbox, companies: store.companies, templates: store.messageTemplates, contacts: store.contacts, appointments: null, channels: { sms, email: null }, onOutcome: () => undefined,
+  clock, outbox, companies: store.companies, templates: store.messageTemplates, contacts: store.contacts, appointments: null, channels: { sms, email: null }, zonesOf: async () => [], onOutcome: () => undefined,
 })
 const worker = new OutboxWorker({ clock, outbox, queue: new EmbeddedQueue(), delivery, companies: store.companies, onDepth: () => undefined, onProblem: (facts, problem) => process.stderr.write(`${problem} ${JSON.stringify(facts)}\n`) })
 await worker.run(new AbortController().signal)

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { textableAt } from '../../src/events/texting-hours.ts'
+import { textableAt, textableInAll } from '../../src/events/texting-hours.ts'
+import { zonesOfNumber } from '../../src/events/callee-zones.ts'
 import { openDelivery, visit } from './delivery-world.ts'
 import { CALLER } from './fixtures.ts'
 
@@ -113,6 +114,45 @@ t.test('a company that wants none of it sends none of it', async (t) => {
   await happen('appointment.booked', visit('2026-03-05T15:00:00Z'))
   await until('2026-03-06T00:00:00Z')
   t.match(sms.sent, [{ at: /^2026-03-05T14:30:0/ }], 'and its own hours count')
+})
+
+t.test('it is the customer\'s night that counts, by where their number is at home, and the company\'s in the hour before the visit', async (t) => {
+  const los = { customer: { name: 'Dana Reyes', phoneNumberE164: '+12135550143', address: null } }
+  const booked = async (changes: object, settings: object = {}): Promise<string[]> => {
+    const world = await openDelivery(t, '2026-03-02T13:30:00Z', { notifications: settings })
+    await world.happen('appointment.booked', visit('2026-03-04T14:00:00Z', changes))
+    await world.until('2026-03-05T00:00:00Z')
+    return world.sms.sent.map((one) => one.at.slice(0, 16))
+  }
+  // Half past eight in New York, half past five in Los Angeles.
+  t.same(await booked({}), ['2026-03-02T13:30', '2026-03-03T14:00', '2026-03-04T13:00'])
+  t.same(await booked(los), ['2026-03-02T16:00', '2026-03-03T16:00', '2026-03-04T13:00'], 'eight in Los Angeles; an hour before they are where the company is')
+  t.same(await booked(los, { textingZone: 'company' }), ['2026-03-02T13:30', '2026-03-03T14:00', '2026-03-04T13:00'])
+  t.same(await booked({ customer: { name: 'Dana', phoneNumberE164: '+18005550143', address: null } }), ['2026-03-02T13:30', '2026-03-03T14:00', '2026-03-04T13:00'], 'a toll-free number is at home nowhere')
+})
+
+t.test('a number says where it is at home, or nothing', async (t) => {
+  for (const [number, zones] of [
+    ['+12395550143', ['America/New_York']],
+    ['+12135550143', ['America/Los_Angeles']],
+    ['+18085550143', ['Pacific/Honolulu']],
+    ['+442071234567', ['Europe/London']],
+    ['+61255500143', ['Australia/Sydney']],
+    ['+18005550143', []],
+    ['+15550109999', []],
+  ] as const) {
+    t.same(await zonesOfNumber(number), zones, number)
+    t.same(await zonesOfNumber(number), zones, 'and again')
+  }
+})
+
+t.test('where several zones are possible it must be day in all of them, if it ever is', async (t) => {
+  const hours = { from: '08:00', to: '21:00' }
+  const at = (moment: string, ...zones: string[]): string | undefined => textableInAll(new Date(moment), zones, hours)?.toISOString()
+  t.equal(at('2026-03-02T14:00:00Z', 'America/New_York', 'America/Los_Angeles'), '2026-03-02T16:00:00.000Z', 'eight in the later one')
+  t.equal(at('2026-03-03T01:30:00Z', 'America/New_York', 'America/Chicago'), '2026-03-03T01:30:00.000Z')
+  t.equal(at('2026-03-03T02:30:00Z', 'America/New_York', 'America/Chicago'), '2026-03-03T14:00:00.000Z', 'half past nine in the earlier one: the next morning of both')
+  t.equal(textableInAll(new Date('2026-03-02T14:00:00Z'), ['Europe/London', 'Pacific/Auckland'], { from: '12:00', to: '13:00' }), null, 'noon is never at both ends of the world')
 })
 
 t.test('the first moment when somebody may be texted', async (t) => {
