@@ -171,8 +171,9 @@ export class PhraseCache {
     shared.stop(new Error('a caller needs this sentence now'))
   }
 
+  /** As bytes of its own: what engines hand over lies in blocks of 64 KB that are shared, and a phrase of 4 would hold all of one. */
   #keep(key: PhraseKey, mulaw: Uint8Array, isWarm: boolean): void {
-    this.#memory.set(nameOf(key), { companyId: key.companyId, mulaw, isWarm })
+    this.#memory.set(nameOf(key), { companyId: key.companyId, mulaw: new Uint8Array(mulaw), isWarm })
   }
 
   async #readStored(key: PhraseKey): Promise<Uint8Array | null> {

@@ -197,6 +197,7 @@ t.test('memory stays within its bound: the phrase longest unused goes first', as
   t.equal(cache.bytes, 3 * 480)
   t.not(voice.peek(speakable('one'), SLT), null)
   t.equal(voice.peek(speakable('two'), SLT), null)
+  t.equal(voice.peek(speakable('four'), SLT)?.buffer.byteLength, 480, 'and what is counted is all that is held')
 })
 
 t.test('a stand-in voice is heard but not kept as the company’s own', async (t) => {
