@@ -6,6 +6,8 @@ const BYTES_A_MS = 8
 /** Handed over this long before it is played: the carrier holds 120 ms, a busy loop is late by a frame or two. */
 const HANDED_OVER_AHEAD_MS = 300
 const HAND_OVER_EVERY_MS = 5 * FRAME_MS
+/** Two seconds of speech, as most sentences have; twice as much whenever that is not enough. */
+const FIRST_ROOM_BYTES = 2000 * BYTES_A_MS
 
 /**
  * A sentence's audio on its way from an engine to the caller. What has arrived and is not played for a while stays here: if the engine breaks off,
@@ -14,7 +16,8 @@ const HAND_OVER_EVERY_MS = 5 * FRAME_MS
  */
 export class HeldSpeech {
   readonly #clock: Clock
-  #chunks: Uint8Array[] = []
+  /** What was handed over lies in it too, and is not moved any more: a larger one takes its place, not its bytes. */
+  #room = new Uint8Array(0)
   #receivedBytes = 0
   #releasedBytes = 0
   #firstAt: Instant | null = null
@@ -33,8 +36,7 @@ export class HeldSpeech {
 
   /** All that arrived. */
   get received(): Uint8Array {
-    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)]
-    return this.#chunks[0] ?? new Uint8Array(0)
+    return this.#room.subarray(0, this.#receivedBytes)
   }
 
   /** `chunks` in time to be played. Fails as they do; then what was released is `releasedBytes`. */
@@ -58,8 +60,14 @@ export class HeldSpeech {
 
   #take(chunk: Uint8Array): void {
     this.#firstAt ??= this.#clock.now()
-    this.#chunks.push(chunk)
-    this.#receivedBytes += chunk.length
+    const bytes = this.#receivedBytes + chunk.length
+    if (bytes > this.#room.length) {
+      const larger = new Uint8Array(Math.max(bytes, FIRST_ROOM_BYTES, 2 * this.#room.length))
+      larger.set(this.received)
+      this.#room = larger
+    }
+    this.#room.set(chunk, this.#receivedBytes)
+    this.#receivedBytes = bytes
   }
 
   /** What should have been handed over by now. The first sound goes at once and whole. */

@@ -122,3 +122,25 @@ t.test('what arrives early is handed over a third of a second before it is heard
   t.ok((handedOver.at(-1)?.ms ?? 0) > 500 && handedOver.at(-1)?.atMs === 1000, 'the rest as soon as nothing more can break')
   t.equal(clock.pendingTimers, 0)
 })
+
+t.test('a sentence of any length is handed over byte for byte, and what was handed over stays as it was', async (t) => {
+  const clock = new VirtualClock()
+  const held = new HeldSpeech(clock)
+  const whole = Uint8Array.from({ length: 70_000 }, (_, at) => (at * 7 + (at >> 8)) & 0xff)
+  async function* vendor(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let at = 0; at < whole.length; at += 1000) {
+      yield whole.slice(at, at + 1000)
+      await clock.sleep(at % 3000 === 0 ? 5 : 90)
+    }
+  }
+  const pieces: Uint8Array[] = []
+  await clock.runUntil(
+    (async () => {
+      for await (const piece of held.paced(vendor(), never)) pieces.push(piece)
+    })(),
+  )
+  t.ok(pieces.length > 10)
+  t.ok(Buffer.concat(pieces).equals(whole), 'looked at when all of it was there')
+  t.ok(Buffer.from(held.received).equals(whole))
+  t.equal(held.releasedBytes, whole.length)
+})
