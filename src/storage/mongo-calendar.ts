@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { takesTime, type Appointment } from '../booking/appointment.ts'
-import { takenError, type WriteTerms } from '../booking/appointment-repository.ts'
+import { takenError, type BusyTime, type WriteTerms } from '../booking/appointment-repository.ts'
 import type { Clock } from '../core/clock.ts'
 import { idOf, type MongoDatabase, type MongoRecords } from './mongo-database.ts'
 
@@ -15,8 +15,8 @@ const claimSchema = z.object({
   version: z.number(),
   startsAtMs: z.number(),
   endsAtMs: z.number(),
-  heldUntilMs: z.number().nullable(),
-  doubtAtMs: z.number().nullable(),
+  heldUntilMs: z.number().nullable().default(null),
+  doubtAtMs: z.number().nullable().default(null),
 })
 type Claim = z.infer<typeof claimSchema>
 
@@ -35,10 +35,31 @@ export class MongoCalendar {
     this.#appointmentOf = appointmentOf
   }
 
-  /** Beside what the appointment has already, which does not stand in its own way. Throws CONFLICT when there is no room; then nothing is claimed. */
-  async claim(companyId: string, appointment: Appointment, terms: WriteTerms, signal?: AbortSignal): Promise<void> {
+  /** What is taken from `from` to `to`, by whom it may; holds that have run out at `now` and claims whose appointment is not there are not. By start. */
+  async busy(companyId: string, range: Readonly<{ fromMs: number; toMs: number; nowMs: number }>, signal?: AbortSignal): Promise<readonly BusyTime[]> {
+    const { fromMs, toMs, nowMs } = range
+    const days = { $gte: Math.floor(fromMs / DAY_MS), $lte: Math.floor((toMs - 1) / DAY_MS) }
+    const records = await this.#days.find({ companyId, day: days }, { sort: { day: 1, resourceId: 1 }, limit: 0 }, signal)
+    // One over midnight is in both days.
+    const found = new Map<string, BusyTime>()
+    for (const record of records) {
+      const resourceId = String(record['resourceId'])
+      const overlapping = claimsOf(record).filter((claim) => claim.startsAtMs < toMs && claim.endsAtMs > fromMs)
+      for (const { appointmentId, startsAtMs, endsAtMs } of await this.#standing(companyId, overlapping, nowMs, signal)) {
+        found.set(`${resourceId} ${appointmentId} ${startsAtMs} ${endsAtMs}`, { resourceId, startsAtMs, endsAtMs })
+      }
+    }
+    return [...found.values()].sort((a, b) => a.startsAtMs - b.startsAtMs)
+  }
+
+  /**
+   * Beside what the appointment has `before`, which does not stand in its own way and is doubted from here on: should this process die, its old and its new
+   * claims are both asked about before they count. Throws CONFLICT when there is no room; then nothing is claimed.
+   */
+  async claim(companyId: string, appointment: Appointment, before: Appointment | null, terms: WriteTerms, signal?: AbortSignal): Promise<void> {
     const claimed: number[] = []
-    const wanted = claimOf(appointment, this.#nowMs() + DOUBTED_AFTER_MS)
+    const doubtAtMs = this.#nowMs() + DOUBTED_AFTER_MS
+    const wanted = claimOf(appointment, doubtAtMs)
     try {
       for (const day of daysOf(appointment)) {
         await this.#days.change<void>(
@@ -47,7 +68,8 @@ export class MongoCalendar {
             const all = await this.#standing(companyId, claimsOf(record), Date.parse(terms.now), signal)
             const others = all.filter((claim) => claim.appointmentId !== appointment.id)
             if (!hasRoom(others, wanted, terms.capacity)) throw takenError(appointment)
-            return { record: dayRecord(companyId, appointment.resourceId, day, [...all, wanted]), answer: undefined }
+            const own = all.filter((claim) => claim.appointmentId === appointment.id && claim.version !== appointment.version).map((claim) => ({ ...claim, doubtAtMs }))
+            return { record: dayRecord(companyId, appointment.resourceId, day, [...others, ...own, wanted]), answer: undefined }
           },
           signal,
         )
@@ -57,6 +79,7 @@ export class MongoCalendar {
       for (const day of claimed) await this.#drop(companyId, appointment.resourceId, day, appointment.id, (claim) => claim.version !== appointment.version, signal)
       throw error
     }
+    if (before !== null) await this.#doubt(companyId, before, daysLeft(before, appointment), signal)
   }
 
   /** The appointment is written as it is here: its claims stand, and those of how it was before are given up. */
@@ -72,17 +95,17 @@ export class MongoCalendar {
       )
     }
     if (before === null) return
-    const kept = new Set(daysOf(appointment))
-    for (const day of daysOf(before)) {
-      if (before.resourceId === appointment.resourceId && kept.has(day)) continue
-      await this.#drop(companyId, before.resourceId, day, before.id, (claim) => claim.version > before.version, signal)
-    }
+    for (const day of daysLeft(before, appointment)) await this.#drop(companyId, before.resourceId, day, before.id, (claim) => claim.version > before.version, signal)
   }
 
-  /** About to be changed: should this process die, its claims are asked about before they count. */
+  /** About to be given up: should this process die, its claims are asked about before they count. */
   async doubt(companyId: string, appointment: Appointment, signal?: AbortSignal): Promise<void> {
+    await this.#doubt(companyId, appointment, daysOf(appointment), signal)
+  }
+
+  async #doubt(companyId: string, appointment: Appointment, days: readonly number[], signal?: AbortSignal): Promise<void> {
     const doubtAtMs = this.#nowMs() + DOUBTED_AFTER_MS
-    for (const day of daysOf(appointment)) {
+    for (const day of days) {
       await this.#days.change<void>(
         dayId(companyId, appointment.resourceId, day),
         (record) => {
@@ -159,14 +182,23 @@ function daysOf(appointment: Appointment): number[] {
   return Array.from({ length: last - first + 1 }, (_, n) => first + n)
 }
 
+/** Of the days it had, those that it no longer has. */
+function daysLeft(before: Appointment, after: Appointment): number[] {
+  const kept = before.resourceId === after.resourceId ? new Set(daysOf(after)) : new Set<number>()
+  return daysOf(before).filter((day) => !kept.has(day))
+}
+
 function dayId(companyId: string, resourceId: string, day: number): string {
   return idOf(companyId, resourceId, day)
 }
 
 function dayRecord(companyId: string, resourceId: string, day: number, claims: readonly Claim[]): Readonly<Record<string, unknown>> {
-  return { companyId, resourceId, day, claims }
+  // Most have two nulls, and a busy day has a hundred claims.
+  return { companyId, resourceId, day, json: JSON.stringify(claims, (_, value: unknown) => value ?? undefined) }
 }
 
+/** Records of before schema 3 hold the claims themselves. */
 function claimsOf(record: Readonly<Record<string, unknown>> | null): Claim[] {
-  return z.array(claimSchema).parse(record?.['claims'] ?? [])
+  const claims: unknown = typeof record?.['json'] === 'string' ? JSON.parse(record['json']) : (record?.['claims'] ?? [])
+  return z.array(claimSchema).parse(claims)
 }

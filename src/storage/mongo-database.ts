@@ -33,6 +33,7 @@ export class MongoDatabase {
   readonly #db: Db
   readonly #turns = new KeyedTurns()
   readonly #operationMs: number
+  readonly #findsByKeyOnly: () => Promise<boolean>
   #isUp = true
   #detail = 'connecting'
 
@@ -40,6 +41,7 @@ export class MongoDatabase {
     this.#operationMs = operationMs
     this.#client = client
     this.#db = client.db(database)
+    this.#findsByKeyOnly = whetherFindsByKeyOnly(this.#db, operationMs)
     client.on('serverHeartbeatSucceeded', () => this.#note(true, 'connected'))
     client.on('serverHeartbeatFailed', (event) => this.#note(false, event.failure.message))
   }
@@ -74,7 +76,7 @@ export class MongoDatabase {
   }
 
   collection(name: string): MongoRecords {
-    return new MongoRecords(this.#db.collection<Stored>(name), this.#turns, this.#operationMs)
+    return new MongoRecords(this.#db.collection<Stored>(name), this.#turns, this.#operationMs, this.#findsByKeyOnly)
   }
 
   /** For the migration: runs an operation on the database itself. */
@@ -100,9 +102,11 @@ export class MongoRecords {
   readonly #records: Collection<Stored>
   readonly #turns: KeyedTurns
   readonly #operationMs: number
+  readonly #findsByKeyOnly: () => Promise<boolean>
 
-  constructor(records: Collection<Stored>, turns: KeyedTurns, operationMs: number) {
+  constructor(records: Collection<Stored>, turns: KeyedTurns, operationMs: number, findsByKeyOnly: () => Promise<boolean>) {
     this.#operationMs = operationMs
+    this.#findsByKeyOnly = findsByKeyOnly
     this.#records = records
     this.#turns = turns
   }
@@ -115,7 +119,8 @@ export class MongoRecords {
     return guarded(() => this.#records.findOne({ _id: id }, { maxTimeMS: this.#operationMs }), signal)
   }
 
-  find(filter: Filter<Stored>, options: Readonly<{ sort: Sort; limit: number }>, signal?: AbortSignal): Promise<Stored[]> {
+  /** `projection`: of each record, nothing but these fields and its key. */
+  find(filter: Filter<Stored>, options: Readonly<{ sort: Sort; limit: number; projection?: Readonly<Record<string, 1>> }>, signal?: AbortSignal): Promise<Stored[]> {
     return guarded(() => this.#records.find(filter, { ...options, maxTimeMS: this.#operationMs }).toArray(), signal)
   }
 
@@ -139,7 +144,7 @@ export class MongoRecords {
   put(record: Stored, signal?: AbortSignal): Promise<void> {
     const { _id, ...rest } = record
     const replace = (): Promise<unknown> => this.#records.replaceOne({ _id }, rest, { upsert: true, maxTimeMS: this.#operationMs })
-    return guarded(async () => {
+    const put = async (): Promise<void> => {
       try {
         await replace()
       } catch (error) {
@@ -147,23 +152,26 @@ export class MongoRecords {
         if (!isDuplicate(error)) throw error
         await replace()
       }
-    }, signal)
+    }
+    return this.#inTurn(_id, () => guarded(put, signal), signal)
   }
 
   /** The record as it is afterwards. */
   increment(id: string, field: string, onInsert: Document, signal?: AbortSignal): Promise<Stored | null> {
     const update: UpdateFilter<Stored> = { $inc: { [field]: 1 }, $setOnInsert: onInsert }
-    return guarded(() => this.#records.findOneAndUpdate({ _id: id }, update, { upsert: true, returnDocument: 'after', maxTimeMS: this.#operationMs }), signal)
+    const options = { upsert: true, returnDocument: 'after', maxTimeMS: this.#operationMs } as const
+    return this.#inTurn(id, () => guarded(() => this.#records.findOneAndUpdate({ _id: id }, update, options), signal), signal)
   }
 
   /** How many fitted the filter. */
-  update(filter: Filter<Stored>, update: UpdateFilter<Stored>, signal?: AbortSignal): Promise<number> {
-    return guarded(async () => (await this.#records.updateOne(filter, update, { maxTimeMS: this.#operationMs })).matchedCount, signal)
+  update(filter: Filter<Stored> & { _id: string }, update: UpdateFilter<Stored>, signal?: AbortSignal): Promise<number> {
+    const work = async (): Promise<number> => (await this.#records.updateOne(filter, update, { maxTimeMS: this.#operationMs })).matchedCount
+    return this.#inTurn(filter._id, () => guarded(work, signal), signal)
   }
 
   /** Gives the record out to one of any number who ask. */
   take(filter: Filter<Stored> & { _id: string }, signal?: AbortSignal): Promise<Stored | null> {
-    return this.#turns.take(this.#turnOf(filter._id), () => guarded(() => this.#records.findOneAndDelete(filter, { maxTimeMS: this.#operationMs }), signal), signal)
+    return this.#inTurn(filter._id, () => guarded(() => this.#records.findOneAndDelete(filter, { maxTimeMS: this.#operationMs }), signal), signal)
   }
 
   /** How many there were. */
@@ -187,16 +195,23 @@ export class MongoRecords {
       }
       throw new ClientsViaError('OVERLOADED', 'too many changes of one record at once')
     }
-    return this.#turns.take(this.#turnOf(id), attempt, signal)
+    return this.#inTurn(id, attempt, signal)
   }
 
+  /**
+   * One step in MongoDB: compared and written. FerretDB 1 compares and writes in two steps whatever the filter says, so that only the turns of this process keep
+   * changes apart there, and reads the whole collection for a filter that says more than the key: there the revision is the one that this turn has read.
+   */
   async #replace(record: Stored, revision: number, signal?: AbortSignal): Promise<boolean> {
     const { _id, ...rest } = record
-    return guarded(async () => (await this.#records.replaceOne({ _id, revision }, rest, { maxTimeMS: this.#operationMs })).matchedCount === 1, signal)
+    return guarded(async () => {
+      const filter = (await this.#findsByKeyOnly()) ? { _id } : { _id, revision }
+      return (await this.#records.replaceOne(filter, rest, { maxTimeMS: this.#operationMs })).matchedCount === 1
+    }, signal)
   }
 
-  #turnOf(id: string): string {
-    return `${this.name} ${id}`
+  #inTurn<T>(id: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#turns.take(`${this.name} ${id}`, work, signal)
   }
 }
 
@@ -214,6 +229,22 @@ async function guarded<T>(work: () => Promise<T>, signal?: AbortSignal): Promise
     if (isClientsViaError(error)) throw error
     throw new ClientsViaError('STORE_FAILED', 'MongoDB does not answer as it should', { detail: error instanceof Error ? error.message : String(error) }, { cause: error })
   }
+}
+
+/** Asked once, and again if there was no answer: whether the server looks up by an index for the key and for nothing else, as FerretDB 1 does. */
+function whetherFindsByKeyOnly(db: Db, operationMs: number): () => Promise<boolean> {
+  let known: Promise<boolean> | null = null
+  const ask = async (): Promise<boolean> => {
+    try {
+      const build = await db.command({ buildInfo: 1 }, { timeoutMS: operationMs })
+      // One that is built from its module does not know its own version; its successor speaks of itself in another field.
+      return 'ferretdbVersion' in build && !/^v?[2-9]/.test(String(build['ferretdbVersion']))
+    } catch (error) {
+      known = null
+      throw error
+    }
+  }
+  return () => (known ??= ask())
 }
 
 function isDuplicate(error: unknown): boolean {

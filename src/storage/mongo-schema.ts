@@ -1,6 +1,6 @@
 import { MongoServerError, type IndexDirection } from 'mongodb'
 import { ClientsViaError } from '../core/errors.ts'
-import type { MongoDatabase } from './mongo-database.ts'
+import { idOf, type MongoDatabase } from './mongo-database.ts'
 
 type Index = Readonly<{
   fields: Readonly<Record<string, IndexDirection>>
@@ -43,6 +43,7 @@ const COLLECTIONS: Readonly<Record<string, readonly Index[]>> = {
     /** The few whose events were not passed on, over all companies. */
     { fields: { hasUntold: 1 } },
   ],
+  appointment_keys: [{ fields: { companyId: 1, appointmentId: 1 } }],
   /** Several events that are one change, until they are in the log. */
   event_batches: [{ fields: { hasSequels: 1 } }],
   events: [
@@ -76,7 +77,7 @@ const COLLECTIONS: Readonly<Record<string, readonly Index[]>> = {
   ],
   contacts: [{ fields: { companyId: 1, contactHash: 1 }, unique: true }, { fields: { hasSequels: 1 } }],
   message_templates: [{ fields: { companyId: 1, kind: 1, channel: 1 }, unique: true }],
-  appointment_days: [{ fields: { companyId: 1, resourceId: 1, day: 1 }, unique: true }],
+  appointment_days: [{ fields: { companyId: 1, resourceId: 1, day: 1 }, unique: true }, { fields: { companyId: 1, day: 1 } }],
   users: [{ fields: { companyId: 1, userId: 1 }, unique: true }, { fields: { companyId: 1, isOwner: 1 } }],
   /** `_id` is the address: a login names nothing else. Not sharded. */
   user_emails: [],
@@ -99,8 +100,10 @@ const COLLECTIONS: Readonly<Record<string, readonly Index[]>> = {
 }
 
 /** Counts up whenever the list above changes: a server that is newer than its database says so at start. */
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 const SCHEMA_ID = 'schema'
+/** Appointments whose keys are read at once. */
+const KEYS_PAGE = 500
 /** A server that speaks the protocol may lack TTL indexes (FerretDB 1). */
 const NOT_IMPLEMENTED = 238
 
@@ -122,20 +125,37 @@ export async function migrateMongo(database: MongoDatabase, say: (line: string) 
     }
   }
   if (cannotExpire) say('this server does not drop what has ended (it has no TTL indexes): ended links, counters and requests stay, unused')
+  if ((await versionOf(database, signal)) < 3) await nameAppointments(database, signal)
   await database.collection('schema').put({ _id: SCHEMA_ID, version: SCHEMA_VERSION }, signal)
   say(`schema ${SCHEMA_VERSION}: ${Object.keys(COLLECTIONS).length} collections ready`)
 }
 
 /** Throws CONFIG_INVALID when the database is not prepared for this server, or is of a newer one. */
 export async function checkMongoSchema(database: MongoDatabase, signal?: AbortSignal): Promise<void> {
-  const version = Number((await database.collection('schema').get(SCHEMA_ID, signal))?.['version'] ?? 0)
+  const version = await versionOf(database, signal)
   if (version < SCHEMA_VERSION) throw new ClientsViaError('CONFIG_INVALID', 'the database of MONGODB_URL is not prepared for this server: run "clientsvia migrate" (npm run migrate) once')
   if (version > SCHEMA_VERSION) throw new ClientsViaError('CONFIG_INVALID', 'the database of MONGODB_URL was prepared by a newer server: start that one')
 }
 
+async function versionOf(database: MongoDatabase, signal?: AbortSignal): Promise<number> {
+  return Number((await database.collection('schema').get(SCHEMA_ID, signal))?.['version'] ?? 0)
+}
+
+/** From schema 3 on an appointment is looked up by its idempotency key in a record of the key's own. */
+async function nameAppointments(database: MongoDatabase, signal?: AbortSignal): Promise<void> {
+  const keys = database.collection('appointment_keys')
+  for (let after = ''; ; ) {
+    const options = { sort: { _id: 1 }, limit: KEYS_PAGE, projection: { companyId: 1, idempotencyKey: 1, appointmentId: 1 } } as const
+    const page = await database.collection('appointments').find({ _id: { $gt: after } }, options, signal)
+    for (const { companyId, idempotencyKey, appointmentId } of page) await keys.insert({ _id: idOf(String(companyId), String(idempotencyKey)), companyId, appointmentId }, signal)
+    if (page.length < KEYS_PAGE) return
+    after = page.at(-1)?._id ?? after
+  }
+}
+
 /** Collections that hold something of a company, for when it is deleted. Users, audit and sessions are the platform's to keep. */
 export const COMPANY_COLLECTIONS = [
-  'agent_drafts', 'agent_versions', 'knowledge_entries', 'turns', 'gaps', 'calls', 'appointments', 'appointment_days', 'phone_numbers',
+  'agent_drafts', 'agent_versions', 'knowledge_entries', 'turns', 'gaps', 'calls', 'appointments', 'appointment_keys', 'appointment_days', 'phone_numbers',
   'event_batches', 'leads', 'outbox', 'outbox_claims', 'contacts', 'events', 'message_templates',
 ] as const
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Appointment } from '../../src/booking/appointment.ts'
 import { isClientsViaError, type ClientsViaError } from '../../src/core/errors.ts'
 import type { DomainEvent } from '../../src/events/event.ts'
 import { MongoAgentRepository } from '../../src/storage/mongo-agent-repository.ts'
@@ -13,7 +14,7 @@ import { mongoSecurityStore } from '../../src/storage/mongo-security-store.ts'
 import { testSecurityStore } from '../security/repository-contract.ts'
 import { mongoService } from '../support/services.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-import { event, NINE, visit } from '../booking/appointments.ts'
+import { event, minutesAfter, NINE, visit } from '../booking/appointments.ts'
 import { appointmentRepositoryContract } from './appointment-repository-contract.ts'
 import { callRepositoryContract } from './call-repository-contract.ts'
 import { company, entry, gap, turn } from './fixtures.ts'
@@ -91,6 +92,58 @@ function mongoTests(url: string): void {
     t.equal((await appointments.create('a', visit('a', 'later'), terms, [])).created, true)
   })
 
+  void t.test('a process that dies at any step of a booking, a move or a cancellation leaves no time taken that nobody has, and none free that somebody has', async (t) => {
+    const terms = { capacity: 1, now: '2026-11-25T15:00:00.000Z' }
+    const midnight = '2026-12-02T23:30:00.000Z'
+    const works: Record<string, (appointments: MongoAppointmentRepository, mine: Appointment) => Promise<unknown>> = {
+      book: (appointments) => appointments.create('a', visit('a', 'new', { startsAt: minutesAfter(NINE, 240), endsAt: minutesAfter(NINE, 300) }), terms, []),
+      'move over midnight': (appointments, mine) => appointments.save('a', { ...mine, startsAt: midnight, endsAt: minutesAfter(midnight, 60) }, 1, terms, []),
+      'move by a little': (appointments, mine) => appointments.save('a', { ...mine, startsAt: minutesAfter(NINE, 30), endsAt: minutesAfter(NINE, 90) }, 1, terms, []),
+      cancel: (appointments, mine) => appointments.save('a', { ...mine, status: 'cancelled' }, 1, terms, []),
+      delete: (appointments) => appointments.delete('a', 'mine'),
+    }
+    for (const [name, work] of Object.entries(works)) {
+      for (let step = 0, finished = false; !finished && step < 40; step++) {
+        await emptied()
+        const clock = new VirtualClock(new Date(terms.now))
+        const append = async (): Promise<void> => undefined
+        const alive = new MongoAppointmentRepository(database, { ...tools, clock }, { append })
+        const { appointment: mine } = await alive.create('a', visit('a', 'mine'), terms, [])
+        const dying = new MongoAppointmentRepository(diesAfter(database, step), { ...tools, clock }, { append })
+        finished = await work(dying, mine).then(() => true, () => false)
+        await clock.advance(61_000)
+        // Whoever books every half hour of three days meets exactly those who are there.
+        const there = (await alive.list('a', {})).filter((one) => one.status === 'confirmed')
+        for (const startsAt of [minutesAfter(NINE, -30), NINE, minutesAfter(NINE, 30), minutesAfter(NINE, 60), minutesAfter(NINE, 240), minutesAfter(NINE, 270), midnight, minutesAfter(midnight, 30)]) {
+          const endsAt = minutesAfter(startsAt, 30)
+          const isTaken = there.some((one) => one.startsAt < endsAt && one.endsAt > startsAt)
+          const busy = await alive.busy('a', { from: startsAt, to: endsAt, now: terms.now })
+          const booked = await alive.create('a', visit('a', `try-${startsAt}`, { startsAt, endsAt }), terms, []).then(() => true, (error: unknown) => !isClientsViaError(error, 'CONFLICT'))
+          t.equal(busy.length > 0, isTaken, `${name} ${step}: ${startsAt} is shown as it is`)
+          t.equal(booked, !isTaken, `${name} ${step}: ${startsAt} can be had or not, as it is`)
+        }
+      }
+    }
+  })
+
+  void t.test('a calendar of before schema 3 is read as it is, and its keys are found once it is prepared', async (t) => {
+    await emptied()
+    const appointments = new MongoAppointmentRepository(database, tools, { append: async () => undefined })
+    const { appointment } = await appointments.create('a', visit('a', 'old'), { capacity: 1, now: '2026-11-25T15:00:00.000Z' }, [])
+    for (const name of ['appointments', 'appointment_days'] as const) {
+      for (const record of await database.collection(name).find({}, { sort: { _id: 1 }, limit: 0 })) {
+        const { json, ...rest } = record
+        await database.collection(name).put({ ...rest, _id: record._id, [name === 'appointments' ? 'document' : 'claims']: JSON.parse(String(json)) })
+      }
+    }
+    await database.collection('appointment_keys').delete({})
+    await database.collection('schema').put({ _id: 'schema', version: 2 })
+    await migrateMongo(database, () => undefined)
+    t.same(await appointments.findByKey('a', 'key-old'), appointment)
+    await t.rejects(appointments.create('a', visit('a', 'over-it'), { capacity: 1, now: '2026-11-25T15:00:00.000Z' }, []), { code: 'CONFLICT' })
+    t.match(await appointments.save('a', { ...appointment, status: 'cancelled' }, 1, { capacity: 1, now: '2026-11-25T15:00:00.000Z' }, []), { version: 2 })
+  })
+
   void t.test('and the contract of users, sessions and audit', async (t) => testSecurityStore(t, async () => ({ ...mongoSecurityStore(await emptied(), tools.clock), close: () => undefined })))
 
   void t.test('two servers, one database: what races is decided once', async (t) => {
@@ -165,7 +218,7 @@ function mongoTests(url: string): void {
     await migrateMongo(bare, (line) => said.push(line))
     await migrateMongo(bare, () => undefined)
     await checkMongoSchema(bare)
-    t.match(said.join('\n'), /schema 2/)
+    t.match(said.join('\n'), /schema 3/)
     await bare.collection('schema').put({ _id: 'schema', version: 99 })
     await t.rejects(checkMongoSchema(bare), { code: 'CONFIG_INVALID', message: /newer/ })
   })
@@ -181,4 +234,22 @@ function mongoTests(url: string): void {
     const error = await calls.get('a', 'CA1').catch((reason: unknown) => reason)
     t.ok(isClientsViaError(error, 'STORE_FAILED'))
   })
+}
+
+/** The database of a process that is killed when it has given so many commands. */
+function diesAfter(database: MongoDatabase, commands: number): MongoDatabase {
+  let left = commands
+  const counted = (records: object): object =>
+    new Proxy(records, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name)
+        if (typeof member !== 'function') return member
+        return async (...args: unknown[]) => {
+          left -= 1
+          if (left < 0) throw new Error('killed')
+          return Reflect.apply(member, target, args)
+        }
+      },
+    })
+  return new Proxy(database, { get: (target, name) => (name === 'collection' ? (of: string) => counted(target.collection(of)) : Reflect.get(target, name)) })
 }
