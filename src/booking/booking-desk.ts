@@ -55,6 +55,8 @@ export interface BookingDesk {
   reschedule(companyId: string, appointmentId: string, opening: Opening, signal: AbortSignal): Promise<Appointment>
   /** One that is cancelled stays so. NOT_FOUND. */
   cancel(companyId: string, appointmentId: string, signal: AbortSignal): Promise<Appointment>
+  /** Who had the latest visit under a number; null: nobody ever had one. */
+  customer(companyId: string, phoneNumberE164: string, signal: AbortSignal): Promise<Appointment['customer'] | null>
   /** The caller's own, still to come, soonest first. */
   upcoming(companyId: string, phoneNumberE164: string, signal: AbortSignal): Promise<readonly Appointment[]>
 }

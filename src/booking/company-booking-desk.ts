@@ -37,6 +37,12 @@ const MOST_TRIES = 3
 const MOST_UPCOMING = 20
 /** Visits last a day at most: what began before that is over. */
 const LONGEST_VISIT_MS = 24 * 3_600_000
+/** Who came last two years ago may have moved. */
+const REMEMBERED_MS = 2 * 366 * 24 * 3_600_000
+/** One a week; of a number with more of them the first hundred say who it is. */
+const MOST_KNOWN = 100
+/** Visits that somebody wanted and did not call off. */
+const KEPT: readonly Appointment['status'][] = ['requested', 'confirmed', 'completed', 'no-show']
 const OVER: readonly Appointment['status'][] = ['cancelled', 'completed', 'no-show']
 const WHY: Readonly<Record<Refusal, string>> = {
   'not-offered': 'nobody offers that service there',
@@ -133,6 +139,12 @@ export class CompanyBookingDesk implements BookingDesk {
       signal,
     )
     return found.filter((appointment) => Date.parse(appointment.endsAt) > nowMs)
+  }
+
+  async customer(companyId: string, phoneNumberE164: string, signal: AbortSignal): Promise<Appointment['customer'] | null> {
+    const since = new Date(this.#deps.clock.wallTime().getTime() - REMEMBERED_MS).toISOString()
+    const found = await this.#deps.appointments.list(companyId, { phoneNumberE164, statuses: KEPT, startsFrom: since, limit: MOST_KNOWN }, signal)
+    return found.at(-1)?.customer ?? null
   }
 
   /** Puts an end to holds that have run out; their time was free from that moment on. How many. */

@@ -4,6 +4,7 @@ import { activeSlots, SPEAKABLE_NAME, type FilledSlot, type FormState } from './
 /** What every form can say without being told; short, and speakable as it stands. */
 export const FORM_LINES = {
   callerId: 'Is the number you are calling from the best one to reach you?',
+  sameAddress: 'Is it the same address as last time?',
   rest: 'Go on.',
   spell: 'Could you spell that for me, letter by letter?',
   change: 'What should I change?',
@@ -59,6 +60,7 @@ function sayDate(value: string): string {
 
 /** "A latte, right?" Names the doubtful thing and nothing else. */
 export function doubtLine(slot: FormSlot, filled: FilledSlot): string {
+  if (filled.provenance === 'crm') return `Is this for ${filled.value}?`
   const said = sayValue(slot, filled) || filled.value
   return `${said.charAt(0).toUpperCase()}${said.slice(1)}, right?`
 }

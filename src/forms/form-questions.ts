@@ -28,14 +28,24 @@ export function advance(context: FormContext, state: FormState, lead: readonly s
 export function askSlot(context: FormContext, state: FormState, slot: FormSlot, lead: readonly string[] = []): FormMove {
   const asked = state.attempts[slot.id] ?? 0
   const isName = slot.type === 'name'
-  const limit = isName ? Math.min(slot.attempts, MAX_NAME_ATTEMPTS) : slot.attempts
+  const known = state.known[slot.id]
+  // "Is this for Jane Smith?" is not yet asking for a name.
+  const limit = (isName ? Math.min(slot.attempts, MAX_NAME_ATTEMPTS) : slot.attempts) + (known === undefined ? 0 : 1)
   const counted: FormState = { ...state, phase: 'collecting', attempts: { ...state.attempts, [slot.id]: asked + 1 } }
   if (slot.type === 'phone' && asked === 0 && context.callerNumber !== null) return put(context, { ...counted, asked: { slotId: slot.id, how: 'caller-id' } }, lead)
+  if (known !== undefined && asked === 0 && isName) {
+    const filled = { value: known, spoken: '', provenance: 'crm', confidence: KNOWN_CONFIDENCE, heardAt: context.now } as const
+    return put(context, { ...counted, doubt: { slotId: slot.id, filled }, asked: { slotId: slot.id, how: 'doubt' } }, lead)
+  }
+  if (known !== undefined && asked === 0) return put(context, { ...counted, asked: { slotId: slot.id, how: 'known' } }, lead)
   if (asked < limit) return put(context, { ...counted, asked: { slotId: slot.id, how: 'prompt' } }, lead)
   if (isName && asked === limit) return put(context, { ...counted, asked: { slotId: slot.id, how: 'spell' } }, lead)
   if (isName || slot.fallback === 'skip') return advance(context, { ...state, skipped: [...state.skipped, slot.id], asked: null, partialDigits: '' }, lead)
   return wish({ ...state, asked: null }, slot.fallback, lead)
 }
+
+/** A number is often a family's. */
+const KNOWN_CONFIDENCE = 0.9
 
 /** The question that the state stands at, and what may be answered to it. Says the same thing however often it is called. */
 export function put(context: FormContext, state: FormState, lead: readonly string[] = []): FormMove {
@@ -69,6 +79,8 @@ function question(context: FormContext, state: FormState): string[] {
   switch (state.asked.how) {
     case 'caller-id':
       return [FORM_LINES.callerId]
+    case 'known':
+      return [FORM_LINES.sameAddress]
     case 'doubt':
       return state.doubt === null ? [] : [doubtLine(slot, state.doubt.filled)]
     case 'spell':
@@ -79,7 +91,8 @@ function question(context: FormContext, state: FormState): string[] {
       return [FORM_LINES.goOn]
     case 'prompt': {
       if (state.partialDigits !== '') return [FORM_LINES.rest]
-      const times = (state.attempts[slot.id] ?? 1) - (slot.type === 'phone' && context.callerNumber !== null ? 2 : 1)
+      const wasOffered = (slot.type === 'phone' && context.callerNumber !== null) || state.known[slot.id] !== undefined
+      const times = (state.attempts[slot.id] ?? 1) - (wasOffered ? 2 : 1)
       return [times <= 0 ? slot.prompt : (slot.reprompts[Math.min(times, slot.reprompts.length) - 1] ?? slot.prompt)]
     }
   }
@@ -103,6 +116,7 @@ export function expectationOf(context: FormContext, state: FormState): Expectati
   }
   switch (state.asked?.how) {
     case 'caller-id':
+    case 'known':
     case 'doubt':
     case 'resume':
       return { kind: 'yes-no' }

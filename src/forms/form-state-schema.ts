@@ -26,11 +26,12 @@ export const formStateSchema = z.object({
   slots: z.record(z.string(), filled),
   attempts: z.record(z.string(), z.int()),
   skipped: z.array(z.string()),
-  asked: z.object({ slotId: z.string().nullable(), how: z.enum(['prompt', 'spell', 'caller-id', 'doubt', 'change', 'resume']) }).nullable(),
+  asked: z.object({ slotId: z.string().nullable(), how: z.enum(['prompt', 'spell', 'caller-id', 'known', 'doubt', 'change', 'resume']) }).nullable(),
   doubt: z.object({ slotId: z.string(), filled }).nullable(),
   partialDigits: z.string(),
   offers: z.array(offer),
   chosen: offer.nullable(),
   appointmentId: z.string().nullable(),
+  known: z.record(z.string(), z.string()).default({}),
   misses: z.int(),
 }) satisfies z.ZodType<FormState>

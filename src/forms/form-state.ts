@@ -32,9 +32,9 @@ export type TimeOffer = Readonly<{
 
 /**
  * What the caller was asked last. 'prompt': the slot's own question; 'spell': its letters; 'caller-id': whether the number that calls is
- * the right one; 'doubt': whether a value was heard right; 'change': what is wrong with the whole; 'resume': whether to go on.
+ * the right one; 'known': whether an address is the one in the books; 'doubt': whether a value is right that was heard badly, or is in the books; 'change': what is wrong with the whole; 'resume': whether to go on.
  */
-export type Asked = Readonly<{ slotId: string | null; how: 'prompt' | 'spell' | 'caller-id' | 'doubt' | 'change' | 'resume' }>
+export type Asked = Readonly<{ slotId: string | null; how: 'prompt' | 'spell' | 'caller-id' | 'known' | 'doubt' | 'change' | 'resume' }>
 
 /** 'submitting': everything is said and the world is about to change; 'paused': something more urgent came between. */
 export type FormPhase = 'collecting' | 'offering' | 'reading-back' | 'submitting' | 'paused' | 'done' | 'abandoned'
@@ -58,6 +58,8 @@ export type FormState = Readonly<{
   chosen: TimeOffer | null
   /** Of a visit that exists: it is moved or cancelled, or was booked just now. */
   appointmentId: string | null
+  /** What the books say of whoever had a visit under this number, by slot id: offered, never taken unasked. */
+  known: Readonly<Record<string, string>>
   /** Misses in a row where no single slot was asked for. */
   misses: number
 }>
@@ -65,7 +67,7 @@ export type FormState = Readonly<{
 export function newFormState(formId: string): FormState {
   return Object.freeze({
     formId, phase: 'collecting', slots: {}, attempts: {}, skipped: [], asked: null, doubt: null, partialDigits: '', offers: [], chosen: null,
-    appointmentId: null, misses: 0,
+    appointmentId: null, known: {}, misses: 0,
   })
 }
 

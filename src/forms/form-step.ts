@@ -17,9 +17,9 @@ const ACT_CONFIDENCE = 0.5
 /** Misses in a row where no single slot is asked for, before a person takes over. */
 const MAX_MISSES = 2
 
-/** The form begins, with the sentence that began it: what it says already is not asked again. */
-export function openedForm(context: FormContext, said: Said): FormMove {
-  const state = newFormState(context.form.id)
+/** The form begins, with the sentence that began it: what it says already is not asked again. `known`: what the books say, by slot id. */
+export function openedForm(context: FormContext, said: Said, known: FormState['known'] = {}): FormMove {
+  const state: FormState = { ...newFormState(context.form.id), known }
   const fills = fillsOf(context, state, said, null)
   return advance(context, filled(context, state, fills, said))
 }
@@ -88,13 +88,11 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
   const slot = slotOf(context.form, asked?.slotId ?? null)
   const answer = answerTo(said)
   if (asked?.how === 'doubt' && slot !== null && state.doubt !== null) return settleDoubt(context, state, said, slot, state.doubt.filled, answer)
-  if (asked?.how === 'caller-id' && slot !== null && context.callerNumber !== null) {
+  const offered = slot === null ? null : offeredValues(context, state, slot, said)
+  if (offered !== null && slot !== null) {
     const fills = fillsOf(context, state, said, slot.id)
     const own = fills.some((fill) => fill.slotId === slot.id)
-    if (!own && (answer === 'yes' || answer === 'hedged')) {
-      const number: FilledSlot = { value: context.callerNumber, spoken: said.text, provenance: 'caller-id', confidence: 1, heardAt: context.now }
-      return advance(context, filled(context, { ...state, slots: { ...state.slots, [slot.id]: number } }, fills, said))
-    }
+    if (!own && (answer === 'yes' || answer === 'hedged')) return advance(context, filled(context, { ...state, slots: { ...state.slots, ...offered } }, fills, said))
     if (fills.length > 0) return advance(context, filled(context, state, fills, said))
     // Neither yes nor no, nor a number begun: once more, then the number itself.
     const again = answer === null && state.misses === 0 && digitRuns(said.text).length === 0
@@ -125,6 +123,16 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
   return missed(context, advance(context, whole))
 }
 
+/** What a yes to "is it the number you are calling from", or "is it the same address", fills in; null where neither was asked. */
+function offeredValues(context: FormContext, state: FormState, slot: FormSlot, said: Said): FormState['slots'] | null {
+  const own = { spoken: said.text, confidence: 1, heardAt: context.now }
+  if (state.asked?.how === 'caller-id' && context.callerNumber !== null) return { [slot.id]: { ...own, value: context.callerNumber, provenance: 'caller-id' } }
+  if (state.asked?.how !== 'known') return null
+  // All that belongs to the address and was not said otherwise meanwhile.
+  const parts = Object.entries(state.known).filter(([id]) => state.slots[id] === undefined && slotOf(context.form, id)?.type !== 'name')
+  return Object.fromEntries(parts.map(([id, value]): [string, FilledSlot] => [id, { ...own, value, provenance: 'crm' }]))
+}
+
 /** What is left of an answer whose beginning was answered already: "yes" ... "it is". It is no answer to the next question. */
 const TAIL = /^(?:(?:please|it is|that is|that's (?:it|right|fine)|i do|i am|we do|thanks|thank you|okay|ok|sure|great|perfect|alright|all right|yes|yeah|correct|right|um|uh)[ ,.!]*)+$/i
 
@@ -151,7 +159,7 @@ function settleDoubt(context: FormContext, state: FormState, said: Said, slot: F
     const isAll = context.form.outcome !== 'appointment' && others.length === 0 && next.doubt === null && nextSlot(context.form, next) === null
     return isAll ? wish({ ...next, phase: 'submitting', asked: null }, 'submit') : advance(context, next)
   }
-  if (answer === 'no') return askSlot(context, filled(context, without(settled, slot.id), fills, said), slot, [FORM_LINES.sorry])
+  if (answer === 'no') return askSlot(context, filled(context, without(settled, slot.id), fills, said), slot, doubted.provenance === 'crm' ? [] : [FORM_LINES.sorry])
   // Something else was answered: it is taken, and the doubt stands.
   if (fills.length > 0) return put(context, { ...filled(context, state, fills, said), asked: state.asked })
   // Neither yes nor no: once more, then the slot's own question.

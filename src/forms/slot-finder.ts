@@ -203,7 +203,7 @@ function correctedName(slot: FormSlot, text: string, isAsked: boolean): FoundNam
 const WRITTEN_AS_NAME = /^(?:\p{Lu}[\p{L}'-]*[ .,!]*){1,3}$/u
 
 const NAME_WORD = "[\\p{L}][\\p{L}'-]*"
-const INTRODUCED = new RegExp(`\\b(?:my name is|my name's|the name is|name is|this is|i am|i'm|it is|it's|for)\\s+(${NAME_WORD}(?:\\s+${NAME_WORD}){0,2})`, 'giu')
+const INTRODUCED = new RegExp(`\\b(?:my name is|my name's|the name is|name is|i am|i'm|(?:it is|it's|this is)(?: for)?|for)\\s+(${NAME_WORD}(?:\\s+${NAME_WORD}){0,2})`, 'giu')
 const ENDS_A_NAME = /^(?:and|from|at|calling|i|my|the|a|an|here|with|about|over|on|in|to|but|so|that|is|for|of|who|speaking|again|please|thanks|phone|number|we|you|it)$/i
 
 /** "My name is Jane Smith and ..." anywhere; a bare name only where it was asked for. */

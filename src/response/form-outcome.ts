@@ -1,6 +1,9 @@
+import type { Appointment } from '../booking/appointment.ts'
 import type { AppointmentRequest, BookingDesk, Opening } from '../booking/booking-desk.ts'
 import type { Effect, EffectResult, LeadInput } from '../booking/effect.ts'
 import { unlessAway } from '../core/errors.ts'
+import { acceptedValue } from '../forms/slot-values.ts'
+import type { Form, FormSlot } from '../tenancy/form.ts'
 import { formSummary } from '../forms/form-summary.ts'
 import { offered, submitted } from '../forms/form-step.ts'
 import { sayValue, spokenSlots } from '../forms/form-lines.ts'
@@ -178,7 +181,7 @@ function requestOf(turn: Turn, context: FormContext, state: FormState): Appointm
     // A time was chosen, and nobody to come at it.
     anyResource: true,
     customer: {
-      name: ofType('name') || 'Name not given',
+      name: ofType('name') || NAME_NOT_GIVEN,
       phoneNumberE164,
       address: street === '' ? null : { street: street.slice(0, 120), unit: value('unit').slice(0, 40), city: value('city') || CITY_NOT_SAID, state: value('state'), zip: ofType('zip') || value('zip') },
     },
@@ -188,8 +191,20 @@ function requestOf(turn: Turn, context: FormContext, state: FormState): Appointm
   }
 }
 
-const ADDRESS_SLOTS = ['unit', 'city', 'state', 'zip']
+const ADDRESS_SLOTS = ['unit', 'city', 'state', 'zip'] as const
+const NAME_NOT_GIVEN = 'Name not given'
 const CITY_NOT_SAID = 'not said'
+
+/** A customer as a form asks for one: what `requestOf` makes of slots, the other way round. Values that are none of their slot are left out. */
+export function knownSlots(form: Form, { name, address }: Appointment['customer']): Readonly<Record<string, string>> {
+  const nameSlot = form.slots.find((slot) => slot.type === 'name' && slot.recall)
+  const street = form.slots.find((slot) => slot.type === 'address' && slot.recall)
+  const parts: readonly (readonly [FormSlot | undefined, string])[] = [
+    [nameSlot, name === NAME_NOT_GIVEN ? '' : name],
+    ...(address === null || street === undefined ? [] : [[street, address.street] as const, ...ADDRESS_SLOTS.map((id) => [form.slots.find((slot) => slot.id === id), address[id]] as const)]),
+  ]
+  return Object.fromEntries(parts.flatMap(([slot, value]) => (slot === undefined || value === '' || acceptedValue(slot, value) === null ? [] : [[slot.id, value]])))
+}
 
 function snake(id: string): string {
   return id.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

@@ -1,4 +1,5 @@
 import type { BookingDesk } from '../booking/booking-desk.ts'
+import { unlessAway } from '../core/errors.ts'
 import { formAct, plainYesNo } from '../forms/form-act.ts'
 import { FORM_LINES, sayValue } from '../forms/form-lines.ts'
 import type { FormContext, FormMove, Said } from '../forms/form-move.ts'
@@ -9,9 +10,9 @@ import type { Answer, AnswerStep, Turn } from './answer-step.ts'
 import { LINES } from './built-in-lines.ts'
 import { callEvents } from './call-events.ts'
 import { callHandling } from './call-handling.ts'
-import { formById, formContext, standingExpectation } from './form-context.ts'
+import { callerNumber, formById, formContext, standingExpectation } from './form-context.ts'
 import { formToOpen } from './form-opening.ts'
-import { FORM_PLAIN, handOver, offerTimes, spokenFacts, submit, withoutCalendar } from './form-outcome.ts'
+import { FORM_PLAIN, handOver, knownSlots, offerTimes, spokenFacts, submit, withoutCalendar } from './form-outcome.ts'
 import { understand } from './intent.ts'
 import { ownAppointments } from './own-appointments.ts'
 import { plainText } from './words.ts'
@@ -42,10 +43,18 @@ export function formTalk(deps: FormTalkDeps): AnswerStep {
     turn.trace('form', { opened: form.id })
     const context = formContext(turn, form)
     const { said, question } = partsOf(turn)
-    const move = openedForm(context, said)
+    const move = openedForm(context, said, await knownOf(turn, form, deps.desk, signal))
     const answered = question === null ? [] : await inBetween(turn, question, IN_BETWEEN.asked, deps, signal).then((answer) => answer?.texts ?? [])
     return follow(turn, context, move, deps, answered, signal)
   }
+}
+
+/** What the books say of a caller by their number, for the slots that may recall it. A calendar that does not answer knows nobody. */
+async function knownOf(turn: Turn, form: Form, desk: BookingDesk | null, signal: AbortSignal): Promise<Readonly<Record<string, string>>> {
+  const number = callerNumber(turn.question.from)
+  if (desk === null || number === null || form.outcome !== 'appointment' || !form.slots.some((slot) => slot.recall && (slot.type === 'name' || slot.type === 'address'))) return {}
+  const customer = await unlessAway(desk.customer(turn.question.companyId, number, signal), null)
+  return customer === null ? {} : knownSlots(form, customer)
 }
 
 /** An emergency comes before any form: what was said so far is kept, and nothing is booked until the caller says so again. */

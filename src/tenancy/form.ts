@@ -23,6 +23,11 @@ export const formSlotSchema = z.strictObject({
   fallback: z.enum(['skip', 'message', 'transfer']).default('message'),
   /** Whether what was heard is said back before it counts. */
   confirm: z.enum(['when-unsure', 'always']).default('when-unsure'),
+  /**
+   * For a name or an address: a caller whose number has had a visit before is asked whether it is the same. Whoever rings from that number
+   * hears the name; off where that is nobody's business, as at a doctor's.
+   */
+  recall: z.boolean().default(true),
 })
 
 export const formSchema = z.strictObject({

@@ -131,6 +131,22 @@ t.test('callers find their own visits, soonest first, and nobody else\'s', async
   t.same(await desk.upcoming('a', CALLER, SIGNAL), [])
 })
 
+t.test('who had the latest visit under a number is known by it; one that was called off, or is long over, says nothing', async (t) => {
+  const { desk, clock } = office()
+  t.equal(await desk.customer('a', CALLER, SIGNAL), null)
+  const [eight, ten] = await desk.search('a', monday, SIGNAL)
+  if (eight === undefined || ten === undefined) return t.fail('two windows')
+  const address = { street: '12 Palm Street', unit: '', city: 'Estero', state: 'FL', zip: '' }
+  await desk.book('a', request(eight, { customer: { name: 'Dana Reyes', phoneNumberE164: CALLER, address } }), 'k1', SIGNAL)
+  const second = await desk.book('a', request(ten, { customer: { name: 'Dana Reyes-Lee', phoneNumberE164: CALLER, address: null } }), 'k2', SIGNAL)
+  t.match(await desk.customer('a', CALLER, SIGNAL), { name: 'Dana Reyes-Lee' })
+  await desk.cancel('a', second.id, SIGNAL)
+  t.match(await desk.customer('a', CALLER, SIGNAL), { name: 'Dana Reyes', address: { street: '12 Palm Street' } })
+  t.equal(await desk.customer('a', '+12395550199', SIGNAL), null)
+  await clock.advance(3 * 366 * 24 * 3_600_000)
+  t.equal(await desk.customer('a', CALLER, SIGNAL), null)
+})
+
 t.test('what an outside calendar takes is neither offered nor booked', async (t) => {
   const { desk, away } = office()
   const opening = await first(desk)

@@ -80,6 +80,11 @@ export class FakeDesk implements BookingDesk {
     return this.#change(appointmentId, { status: 'cancelled' })
   }
 
+  async customer(_companyId: string, phoneNumberE164: string): Promise<Appointment['customer'] | null> {
+    this.#answering()
+    return this.booked.findLast((one) => one.customer.phoneNumberE164 === phoneNumberE164 && one.status !== 'cancelled')?.customer ?? null
+  }
+
   async upcoming(_companyId: string, phoneNumberE164: string): Promise<readonly Appointment[]> {
     this.#answering()
     return this.booked.filter((one) => one.customer.phoneNumberE164 === phoneNumberE164 && one.status !== 'cancelled').sort((a, b) => a.startsAt.localeCompare(b.startsAt))
