@@ -105,6 +105,7 @@ t.test('an address leads to its page, and a strange one to the live view', async
   const { routeOf } = await load<{ routeOf: (hash: string) => { page: string; callSid: string | null } }>('routes.js')
   t.same(routeOf('#/calls/CA%201'), { page: 'call', callSid: 'CA 1' })
   t.same(routeOf('#/knowledge'), { page: 'knowledge', callSid: null })
+  t.same(routeOf('#/bookings'), { page: 'bookings', callSid: null })
   for (const strange of ['', '#', '#/constructor', '#/../x']) t.equal(routeOf(strange).page, 'live', strange)
 })
 

@@ -3,6 +3,7 @@ import { h, replace } from './dom.js'
 import { routeOf } from './routes.js'
 import { accountView } from './views/account.js'
 import { agentView } from './views/agent.js'
+import { bookingsView } from './views/bookings.js'
 import { callView, callsView } from './views/calls.js'
 import { gapsView } from './views/gaps.js'
 import { knowledgeView } from './views/knowledge.js'
@@ -14,11 +15,12 @@ const COMPANY = 'clientsvia-company'
 const PAGES = [
   ['live', 'Live'],
   ['calls', 'Calls'],
+  ['bookings', 'Bookings'],
   ['knowledge', 'Knowledge'],
   ['gaps', 'Gaps'],
   ['agent', 'Agent'],
 ]
-const VIEWS = { live: liveView, calls: callsView, call: callView, knowledge: knowledgeView, gaps: gapsView, agent: agentView, account: accountView }
+const VIEWS = { live: liveView, calls: callsView, call: callView, bookings: bookingsView, knowledge: knowledgeView, gaps: gapsView, agent: agentView, account: accountView }
 
 const app = document.querySelector('#app')
 const api = new Api()
@@ -59,7 +61,7 @@ async function start() {
     const { page, callSid } = routeOf(location.hash)
     for (const link of links) link.className = link.hash === `#/${page === 'call' ? 'calls' : page}` ? 'on' : ''
     const may = (permission) => api.user.permissions.includes(permission)
-    replace(main, VIEWS[page]({ api, companyId, callSid, signal: leave.signal, mayWrite: may('config:write'), mayHangUp: may('calls:write'), maySeeHealth: may('diagnostics:admin') }))
+    replace(main, VIEWS[page]({ api, companyId, callSid, signal: leave.signal, mayWrite: may('config:write'), mayBook: may('bookings:write'), mayHangUp: may('calls:write'), maySeeHealth: may('diagnostics:admin') }))
     scrollTo(0, 0)
   }
   replace(

@@ -1,4 +1,4 @@
-const PAGES = new Set(['live', 'calls', 'knowledge', 'gaps', 'agent', 'account'])
+const PAGES = new Set(['live', 'calls', 'bookings', 'knowledge', 'gaps', 'agent', 'account'])
 
 /** What the address asks for; anything else is the live view. */
 export function routeOf(hash) {
