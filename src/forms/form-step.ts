@@ -3,10 +3,11 @@ import { ANSWER_SLOT, type Reading } from '../core/reading.ts'
 import type { FormSlot } from '../tenancy/form.ts'
 import { calendarDate } from './calendar-date.ts'
 import { formAct, named, plainYesNo, slotCalledWrong } from './form-act.ts'
-import { FORM_LINES, soFarLine } from './form-lines.ts'
+import { FORM_LINES, sayValue, soFarLine } from './form-lines.ts'
 import type { FormContext, FormMove, Offering, Said } from './form-move.ts'
 import { advance, askSlot, corrections, expectationOf, put, wish } from './form-questions.ts'
 import { isVisitTime, newFormState, nextSlot, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
+import { likestOption } from './likest-option.ts'
 import { refusals, takenBack } from './refusals.ts'
 import { besides, findSlots, isBareAnswer, namesATime, numberLengths, type SlotFill } from './slot-finder.ts'
 import { acceptedValue } from './slot-values.ts'
@@ -109,7 +110,7 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
   const whole: FormState = TAIL.test(said.text.trim()) ? state : { ...state, partialDigits: '' }
   if (fills.length > 0) {
     const after = filled(context, whole, fills, said)
-    return advance(context, after, corrections(context, state, after))
+    return advance(context, after, [...corrections(context, state, after), ...guessed(slot, state, after)])
   }
   if (slot !== null) {
     // "I don't know" to what is not vital is an answer.
@@ -265,17 +266,32 @@ function fillsOf(context: FormContext, state: FormState, said: Said, askedId: st
   return [...sure, ...found.filter((fill) => !sure.some((other) => other.slotId === fill.slotId))]
 }
 
-/** "Donita springs": by sound it was nothing that was asked for, by its letters it is all but that. Asked about, never taken. */
+/**
+ * "Donita springs", "no one eats drinks": by sound it was nothing that was asked for, by its letters it is all but that, or the only thing that it is like.
+ * Asked about; where everything is read back before it is done, it is taken and said at once instead.
+ */
 function lookAlike(context: FormContext, state: FormState, text: string): (SlotFill & { doubtful: boolean })[] {
   const slot = slotOf(context.form, state.asked?.slotId ?? null)
   if (slot === null || (slot.type !== 'choice' && slot.type !== 'service')) return []
   const reading = context.readText(expectationOf(context, state), text, 'text')
-  if (reading.scores.maxWordRegret > LOOK_ALIKE) return []
-  return readFills(context, state, reading).flatMap((fill) => (fill.slotId === slot.id ? [{ ...fill, doubtful: true }] : []))
+  const byLetters = reading.scores.maxWordRegret > LOOK_ALIKE ? undefined : readFills(context, state, reading).find((fill) => fill.slotId === slot.id)
+  const likest = byLetters === undefined ? likestOption(slot, text) : byLetters.value
+  if (likest === null) return []
+  const isReadBack = slot.type === 'choice' && context.form.outcome === 'appointment'
+  return [{ slotId: slot.id, value: likest, spoken: byLetters?.spoken ?? likest, confidence: LOOK_ALIKE_CONFIDENCE, doubtful: !isReadBack }]
 }
 
 /** One consonant for a near one. */
 const LOOK_ALIKE = 0.6
+/** Just enough to be acted on. */
+const LOOK_ALIKE_CONFIDENCE = ACT_CONFIDENCE
+
+/** "Okay, Bonita Springs.": whoever was misheard hears of it before anything comes of it. */
+function guessed(slot: FormSlot | null, before: FormState, after: FormState): string[] {
+  const value = slot === null ? undefined : after.slots[slot.id]
+  if (slot === null || value === undefined || value.confidence > LOOK_ALIKE_CONFIDENCE || slot.type !== 'choice' || after.doubt !== null || before.slots[slot.id] !== undefined) return []
+  return [`Okay, ${sayValue(slot, value)}.`]
+}
 
 function saysMore(words: string, than: string): boolean {
   return words.length > than.length && words.toLowerCase().includes(than.toLowerCase())

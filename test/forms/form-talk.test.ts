@@ -205,14 +205,34 @@ t.test('a question whose first word was misheard is answered all the same', asyn
   }
 })
 
-t.test('a town that was all but heard is asked about; one that is none of ours is not guessed', async (t) => {
+t.test('a town that was all but heard is taken, said at once and read back; one that is none of ours is not guessed', async (t) => {
   const outside: Reading = { verdict: 'outside', text: '', slots: [], doubtful: null, scores: { costPerToken: 5.3, maxWordRegret: 12.7, gap: 2.7 }, source: 'audio' }
-  for (const [words, asks] of [['Donita springs.', /^Bonita Springs, right\?$/], ['Tampa.', /Is it Fort Myers|town/], ['Don\'t need a sprint.', /Is it Fort Myers|town/]] as const) {
+  for (const [words, asks] of [
+    ['Donita springs.', /^Okay, Bonita Springs\. I have .*Which/],
+    ['Don\'t need a sprint.', /^Okay, Bonita Springs\./],
+    ['No one eats drinks.', /^Okay, Bonita Springs\./],
+    ['Tampa.', /Is it Fort Myers|town/],
+    ['Yes, please.', /Is it Fort Myers|town/],
+    ['The second one.', /Is it Fort Myers|town/],
+    ['Marco Island.', /Is it Fort Myers|town/],
+  ] as const) {
     const call = formTalk('polar-bay-air')
     await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.', 'Yes.', '45 Main Street.')
     const { said } = await call.say({ kind: 'speech', text: words, reading: outside })
     t.match(said, asks, `${words} -> ${said}`)
   }
+  const call = formTalk('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Wednesday morning.', 'Jane Smith.', 'Yes.', '45 Main Street.')
+  await call.say({ kind: 'speech', text: 'Don\'t need a sprint.', reading: outside })
+  t.match((await call.say('No, Cape Coral.')).said, /Okay, Cape Coral\./, 'and whoever was misheard puts it right')
+  t.match((await call.say('The first one.')).said, /in Cape Coral\. Shall I book it/)
+})
+
+t.test('a change of mind with a word too many in it is one', async (t) => {
+  const call = formTalk('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Wednesday morning.')
+  await call.say('Never mind, I changed in my mind.')
+  t.equal(call.dialogue.form?.phase, 'abandoned')
 })
 
 t.test('a drink without a size is read back without one', async (t) => {
