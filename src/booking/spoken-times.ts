@@ -48,6 +48,8 @@ const BETWEEN = new RegExp(`\\b(?:between |from |anywhere from )?${TIME} ?(?:and
 const AFTER = new RegExp(`\\b(?:any ?time |some ?time )?(?:(?:not|no) (?:before|earlier than)|after|past|from|later than|starting at|beginning at) (?:about |around )?${TIME}(?: on(?:wards?)?\\b)?`)
 const BEFORE = new RegExp(`\\b(?:any ?time |some ?time )?(?:(?:not|no) (?:after|later than)|before|by|until|till|earlier than) (?:about |around )?${TIME}`)
 const AT = new RegExp(`\\b(?:at|around|about|roughly|like|say|for) ${TIME}`)
+/** "Can we do ten?": an hour, where nothing follows that could be counted. */
+const DO = new RegExp(`\\b(?:do|take|have|prefer) ${TIME}(?= *(?:$|instead|please|then|or|on|in the|that|this|tomorrow|today|if))`)
 /** No word before it is needed where it cannot be a day of a month. */
 const CLOCK = /(?<![\d/:])\b(\d{1,2})(?::(\d{2}) ?(am|pm)?| ?(am|pm|o'clock))(?![\d/:])/
 const ALONE = /^(?:uh |um |maybe |let's say |how about |what about )*(\d{1,2})(?: (?:please|works|is good|would be good|is fine))?$/
@@ -91,7 +93,7 @@ export function timeWish(said: string, open: OpenMinutes): TimeWish {
     const earlier = first > last && first >= 12 * 60 && between[3] === undefined ? first - 12 * 60 : first
     wish = { ...wish, from: earlier, to: last > earlier ? last : Math.min(DAY, last + 12 * 60) }
   }
-  for (const [pattern, bound] of [[AFTER, 'from'], [BEFORE, 'to'], [AT, 'at'], [CLOCK, 'at'], [ALONE, 'at']] as const) {
+  for (const [pattern, bound] of [[AFTER, 'from'], [BEFORE, 'to'], [AT, 'at'], [DO, 'at'], [CLOCK, 'at'], [ALONE, 'at']] as const) {
     const match = pattern.exec(rest)
     const time = match === null ? null : minutes(match[1], match[2], match[3] ?? match[4])
     if (match === null || time === null || (bound === 'at' && (wish.from > 0 || wish.to < DAY || wish.at !== null))) continue

@@ -32,7 +32,7 @@ export function heardByForm(context: FormContext, before: FormState, said: Said)
   const state = unwanted.reduce(without, before)
   switch (formAct(said.text)) {
     case 'give-up':
-      return { state: Object.freeze({ ...state, phase: 'abandoned', asked: null }), say: [context.form.abandoned], expect: { kind: 'open' }, wish: null, understood: true }
+      return abandoned(context, state)
     case 'so-far':
       return put(context, state, state.phase === 'reading-back' ? [] : [soFarLine(context.form, state)])
     case 'enough':
@@ -225,6 +225,8 @@ function confirm(context: FormContext, state: FormState, said: Said): FormMove {
   const wrong = state.asked?.how === 'change' ? named(context.form, said.text) : null
   if (wrong !== null) return askSlot(context, without({ ...state, asked: null }, wrong.id), wrong)
   if (answer === 'yes' && !said.withQuestion) return wish({ ...state, phase: 'submitting', asked: null }, 'submit')
+  // Nothing in it could be put right: a no to the whole.
+  if (answer === 'no' && !context.form.slots.some((slot) => slot.required)) return abandoned(context, state)
   if (answer === 'no' && state.asked?.how !== 'change') return put(context, { ...state, asked: { slotId: null, how: 'change' } })
   if (answer === 'hedged' || said.withQuestion) return { ...put(context, state), say: [FORM_LINES.yesOrNo] }
   if (state.misses + 1 > MAX_MISSES) return wish({ ...state, misses: 0 }, 'message')
@@ -234,11 +236,13 @@ function confirm(context: FormContext, state: FormState, said: Said): FormMove {
 function resume(context: FormContext, state: FormState, said: Said): FormMove {
   const fills = fillsOf(context, state, said, null)
   const answer = answerTo(said)
-  if (answer === 'no' && fills.length === 0) {
-    return { state: Object.freeze({ ...state, phase: 'abandoned', asked: null }), say: [context.form.abandoned], expect: { kind: 'open' }, wish: null, understood: true }
-  }
+  if (answer === 'no' && fills.length === 0) return abandoned(context, state)
   if (answer === null && fills.length === 0) return missed(context, put(context, state))
   return advance(context, filled(context, { ...state, phase: 'collecting', chosen: null, offers: [] }, fills, said))
+}
+
+function abandoned(context: FormContext, state: FormState): FormMove {
+  return { state: Object.freeze({ ...state, phase: 'abandoned', asked: null }), say: [context.form.abandoned], expect: { kind: 'open' }, wish: null, understood: true }
 }
 
 /** By the reading where one was listened for, else by the words. */

@@ -109,7 +109,7 @@ function isConditionMet(form: Form, fills: readonly SlotFill[], slotId: string):
 }
 
 const TIME_TALK =
-  /\b(?:today|tonight|tomorrow|morning|afternoon|evening|noon|lunchtime|weekend|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|next week|this week|as soon as|asap|earliest|soonest|first thing|end of the (?:day|week)|january|february|april|june|july|august|september|october|november|december|o'clock|\d{1,2}(?::\d\d)? ?[ap]\.?m)\b|\b(?:after|before|around|at|by) (?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b/i
+  /\b(?:today|tonight|tomorrow|morning|afternoon|evening|noon|lunchtime|weekend|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|next week|this week|as soon as|asap|earliest|soonest|first thing|end of the (?:day|week)|january|february|april|june|july|august|september|october|november|december|o'clock|\d{1,2}(?::\d\d)? ?[ap]\.?m)\b|\b(?:after|before|around|at|by) (?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b|\b(?:do|take|have|prefer|make it) (?:\d{1,2}|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)(?= *(?:[.,?!]|$|instead|please))/i
 
 /** Whether words speak of a day or an hour unmistakably: "the first one" may be a date, and is none unless one was asked for. */
 export function namesATime(words: string): boolean {

@@ -8,7 +8,7 @@ const ORDINALS: readonly (readonly string[])[] = [
 ]
 const LAST = /\b(?:last|latest|later) (?:one|time)\b|\bthe (?:last|latter)\b/i
 const ANY = /\b(?:either|any of (?:those|them)|whichever|doesn't matter|does not matter|no preference|you choose|earliest|soonest|the sooner|first (?:one|available))\b/i
-const NONE = /\b(?:none|neither|nothing|don't work|do not work|doesn't work|does not work|can't (?:do|make)|cannot (?:do|make)|won't work|other (?:times?|days?)|something else|anything else|different (?:time|day))\b/i
+const NONE = /\b(?:none|neither|nothing|don't work|do not work|doesn't work|does not work|can't (?:do|make)|cannot (?:do|make)|won't work|other (?:times?|days?)|something else|anything else|different (?:time|day)|(?:anything|something) (?:later|earlier|sooner)|(?:later|earlier) (?:than that|in the day|that day))\b/i
 
 /** Which of the offered times the words mean: its place, 'none', or null where they do not say. */
 export function chosenTime(text: string, offers: readonly TimeOffer[]): number | 'none' | null {

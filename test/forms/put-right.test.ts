@@ -113,3 +113,30 @@ t.test('"how much is that?" is about what is being booked', async (t) => {
   await repair.say('I would like to schedule a repair.')
   t.notMatch((await repair.say('How much is that?')).said, /89/)
 })
+
+t.test('another hour is heard as one, however it is asked for, until the yes', async (t) => {
+  for (const words of ['Actually, can we do ten?', 'Could we make it ten?', "I'd prefer ten instead.", 'No, at ten.']) {
+    const call = formTalk('polar-bay-air')
+    await through(call, 'I would like to schedule a tune up for Thursday at eight.', 'Jane Smith.', 'Yes.', '12 Palm Street.', 'Estero.')
+    t.match((await call.say(words)).said, /Thursday, March fifth, between 10 and noon/, words)
+  }
+  const counted = formTalk('polar-bay-air')
+  await through(counted, 'I would like to schedule a tune up for Thursday at eight.', 'I have two units.')
+  t.match(counted.values()['when'], /at 8 in the morning/, 'two units are no hour')
+})
+
+t.test('who wants something later is asked when', async (t) => {
+  for (const words of ['Do you have anything later?', 'Something earlier, maybe?']) {
+    const call = formTalk('polar-bay-air')
+    await through(call, 'I would like to schedule a tune up for Tuesday morning.', 'Jane Smith.', 'Yes.', '12 Palm Street.', 'Estero.')
+    t.match((await call.say(words)).said, /What other day or time would suit you/, words)
+  }
+})
+
+t.test('a no to calling a visit off leaves it as it is', async (t) => {
+  const call = formTalk('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Tuesday at nine.', 'Jane Smith.', 'Yes.', '12 Palm Street.', 'Estero.', 'Yes.')
+  t.match((await call.say('Please cancel my appointment.')).said, /Shall I cancel it/)
+  t.match((await call.say('No, keep it.')).said, /stays as it is/)
+  t.match(call.desk.booked, [{ status: 'confirmed' }])
+})
