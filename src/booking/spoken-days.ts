@@ -123,7 +123,9 @@ function dateIn(rest: string, now: DateTime): Days | null {
       { zone: now.zone },
     ).startOf('day')
     if (!day.isValid) return null
-    return oneDay(day < today && !result.start.isCertain('year') ? day.plus({ years: 1 }) : day, now)
+    if (day >= today) return oneDay(day, now)
+    // "You came last week" is no wish for a day.
+    return result.start.isCertain('year') ? null : oneDay(day.plus({ years: 1 }), now)
   }
   const dayOfMonth = Number(/\b(?:the |on )?(\d{1,2})th\b/.exec(rest)?.[1] ?? 0)
   if (dayOfMonth < 1 || dayOfMonth > 31) return null

@@ -7,7 +7,7 @@ export type FormAct = 'give-up' | 'so-far' | 'enough'
 const GIVE_UP =
   /^(?:(?:no|oh|um|uh|well|actually|you know what|sorry|okay|ok|hey)[ ,]+)*(?:never ?mind|forget (?:it|about it|that|the whole thing)|cancel (?:that|it|this|everything|the (?:booking|order))|drop it|skip it all|(?:i|i've|i have) changed?(?: \w+)? my mind|i don't (?:want|need) (?:it|this|that|an appointment|to book)(?: anymore| any more)?|stop(?: it| this)?|let's not|not now|i'll call (?:you )?back(?: later)?|i will call (?:you )?back(?: later)?|scratch that)\b(?![^.?!]*\b(?:make it|instead|changed?(?!(?: \w+)? my mind)|i want|can i)\b)/i
 const SO_FAR =
-  /\bwhat (?:do|did|have) you (?:have|got|get|put|written down)(?: down)?(?: so far)?\b(?!.*\b(?:open|available|free)\b)|\bread (?:that|it|everything|this) back\b|\bwhat (?:have i|did i) (?:said|say|told|tell|order|give|given)\b|\bwhere (?:are|were) we\b|\brepeat (?:my|the) (?:order|booking|answers)\b|\bgo over (?:it|that|everything)\b/i
+  /\bwhat (?:name|(?:phone )?number|address) do you have\b|\bwhat (?:do|did|have) you (?:have|got|get|put|written down)(?: down)?(?: so far)?\b(?!.*\b(?:open|available|free)\b)|\bread (?:that|it|everything|this) back\b|\bwhat (?:have i|did i) (?:said|say|told|tell|order|give|given)\b|\bwhere (?:are|were) we\b|\brepeat (?:my|the) (?:order|booking|answers)\b|\bgo over (?:it|that|everything)\b/i
 const ENOUGH = /^(?:(?:no|nope|um|uh|and|okay)[ ,]+)*(?:that's (?:it|all)|that is (?:it|all)|that'll be (?:it|all)|that will be (?:it|all)|nothing else|just that|that's everything|that is everything)\b/i
 
 export function formAct(text: string): FormAct | null {

@@ -7,9 +7,12 @@ import type { Turn } from './answer-step.ts'
 import { saidPhrase } from './emergency.ts'
 import { formContext, withServices } from './form-context.ts'
 
-/** What was, what is asked about, and what belongs to a visit that exists: none of it begins a new one. */
-const NOT_A_BEGINNING =
-  /\b(?:last (?:week|month|time|night|year|visit)|yesterday|(?:you|he|she|they|someone|somebody|your \w+)(?: guys)? (?:already )?(?:came|was here|were here|were out|sent|installed|fixed|replaced|told)|already|just had|still (?:hot|broken|not|leaking|doesn't|does not|isn't|is not|won't|waiting)|again)\b|\b(?:how much|how long|what does it cost|do you charge|price|cost|fee|confirm|cancel|reschedule|late|where is|when is my|my (?:appointment|visit|booking)|the internet|online|website)\b/i
+/** What was: a story, and no wish, unless the caller says one as well. */
+const PAST =
+  /\b(?:last (?:week|month|time|night|year|visit)|yesterday|(?:you|he|she|they|someone|somebody|your \w+)(?: guys)? (?:already )?(?:came|was here|were here|were out|sent|installed|fixed|replaced|told)|already|just had|still (?:hot|broken|not|leaking|doesn't|does not|isn't|is not|won't|waiting)|again)\b/i
+const WISH = /\b(?:i'd like to|i would like to|we'd like to|we would like to|i want to|we want to|i need to|we need to|can i|can we|could i|could we) (?:please )?(?:schedule|book|make an appointment|set up (?:a|an)) /i
+/** What is asked about, and what belongs to a visit that exists: none of it begins a new one. */
+const ABOUT = /\b(?:how much|how long|what does it cost|do you charge|price|cost|fee|confirm|cancel|reschedule|late|where is|when is my|my (?:appointment|visit|booking)|the internet|online|website)\b/i
 const ASKS_ABOUT = /^(?:what|how|when|where|who|why|which|do you|does|did|are you|is (?:it|there|that)|will you)\b/i
 
 /** The form that a sentence begins: by one of its phrases, or by filling it where the form allows that. Null: none. */
@@ -19,7 +22,7 @@ export function formToOpen(turn: Turn): Form | null {
   const forms = company.forms.filter((form) => form.enabled)
   const bySlots = forms.find((form) => form.opensBySlots && fillsIt(turn, withServices(form, company)))
   if (bySlots !== undefined) return withServices(bySlots, company)
-  if (NOT_A_BEGINNING.test(turn.text) || turn.understanding.isAboutPrice) return null
+  if ((PAST.test(turn.text) && !WISH.test(turn.text)) || ABOUT.test(turn.text) || turn.understanding.isAboutPrice) return null
   const named = forms
     .map((form) => ({ form, phrase: saidPhrase(turn.text, { phrases: form.phrases, notWhen: [] }, company.mishearings) }))
     .filter(({ phrase }) => phrase !== null)

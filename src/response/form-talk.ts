@@ -38,14 +38,16 @@ export function formTalk(deps: FormTalkDeps): AnswerStep {
       const form = formById(turn.question.context.company, state.formId)
       return form === null ? null : goOn(turn, form, state, deps, signal)
     }
-    const form = formToOpen(turn)
+    const { said, question } = partsOf(turn)
+    // "Can I get a small latte, how much is that?" is an order with a question beside it.
+    const form = formToOpen(turn) ?? (question === null || said.text === '' ? null : formToOpen(withText(turn, said.text)))
     if (form === null) return null
     turn.trace('form', { opened: form.id })
     const context = formContext(turn, form)
-    const { said, question } = partsOf(turn)
     const move = openedForm(context, said, await knownOf(turn, form, deps.desk, signal))
-    const answered = question === null ? [] : await inBetween(turn, question, IN_BETWEEN.asked, deps, signal).then((answer) => answer?.texts ?? [])
-    return follow(turn, context, move, deps, answered, signal)
+    // "How much is that" is about what was said before it.
+    const answer = question === null ? null : ((await inBetween(turn, question, IN_BETWEEN.asked, deps, signal)) ?? (await inBetween(turn, turn.text, IN_BETWEEN.asked, deps, signal)))
+    return follow(turn, context, move, deps, answer?.texts ?? [], signal, answer)
   }
 }
 
@@ -187,13 +189,17 @@ async function follow(turn: Turn, context: FormContext, move: FormMove, deps: Fo
 
 /** The company's answer to a question that a caller has in the middle of a form; its own offer is not made, the form goes on. */
 async function inBetween(turn: Turn, question: string, sure: number, deps: FormTalkDeps, signal: AbortSignal): Promise<Answer | null> {
-  const { company, agent } = turn.question.context
   const text = withService(turn, question)
-  const understanding = text === turn.text ? turn.understanding : understand(text, company.mishearings, [agent.personality.name, company.name])
-  const answer = await deps.content({ ...turn, text, plain: plainText(text, company.mishearings), understanding }, signal)
+  const answer = await deps.content(text === turn.text ? turn : withText(turn, text), signal)
   if (answer === null || answer.confidence < sure || answer.gap === true || answer.intent === 'clarify' || answer.intent === 'which') return null
   const offers = answer.expect !== undefined && answer.expect.kind !== 'open' && answer.texts.length > 1
   return { ...answer, texts: offers ? answer.texts.slice(0, -1) : answer.texts }
+}
+
+/** The same turn, had only this been said. */
+function withText(turn: Turn, text: string): Turn {
+  const { company, agent } = turn.question.context
+  return { ...turn, text, plain: plainText(text, company.mishearings), understanding: understand(text, company.mishearings, [agent.personality.name, company.name]) }
 }
 
 /** "How much is that?", asked while a tune-up is being booked, is about the tune-up, unless something else was talked of since. */

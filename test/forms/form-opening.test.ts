@@ -50,6 +50,14 @@ t.test('stories about a visit that was, and questions about one, begin nothing',
   }
 })
 
+t.test('a wish at the end of a story is a wish; an order with a question beside it is an order', async (t) => {
+  t.equal(await opened(polar, "Hi, um, so my air conditioner has been making this noise since last night, and I guess I'd like to schedule a repair for Thursday or Friday afternoon, not before two."), 'visit')
+  const order = contextOf(demoCompany('juniper-coffee'))
+  const responder = createResponder({ model: null, desk: new FakeDesk(order.company) })
+  const reply = await replyTo(responder, questionOf(order, 'Can I get a small latte, how much is that?'))
+  t.match(reply.said, /4 dollars and 50 cents.*That is a small latte, right/)
+})
+
 t.test('a sentence that orders a drink is an order; one about drinks is not', async (t) => {
   for (const words of ['Can I get a small latte with a bit of soy milk?', "I'd like a large dark roast coffee.", 'Make me a double shot espresso.', 'A medium iced coffee with cream please.', 'cappuccino']) {
     t.equal(await opened(juniper, words), 'order', words)
