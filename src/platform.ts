@@ -31,6 +31,7 @@ import { loadCompanyFile } from './response/company-file.ts'
 import type { CompanyContext } from './response/company-context.ts'
 import { CachedCompanyContext } from './response/company-context-source.ts'
 import { EmbeddedEmbedder } from './response/embedded-embedder.ts'
+import { prepareReadings } from './response/form-readings.ts'
 import { createResponder } from './response/intelligence-loop.ts'
 import { unfinishedLead } from './response/unfinished-lead.ts'
 import { phrasesToWarm } from './response/phrases.ts'
@@ -58,6 +59,8 @@ const PHRASES_BEFORE_READY = 3
 /** Phrases are made ready while nobody calls; on a busy server one at a time, this far apart. */
 const LONGEST_WARMING_PAUSE_MS = 20_000
 const WARMING_POLL_MS = 500
+/** Between two pieces of work on the loop that can wait: whatever came meanwhile goes first. */
+const FRAME_MS = 20
 const LINE_OF_LAST_RESORT = "I'm sorry, something went wrong on our side. Please call back in a few minutes."
 
 export type Platform = Readonly<{
@@ -261,6 +264,10 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
         await quiet()
         await voiceOf(context).warm([text], voice, scope.signal)
       }
+      await prepareReadings(context.company, async () => {
+        await quiet()
+        await clock.sleep(FRAME_MS, scope.signal)
+      })
     }
     inBackground(
       warmTheRest().catch((error: unknown) => {

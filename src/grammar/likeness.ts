@@ -8,23 +8,18 @@ export function soundDistance(a: string, b: string): number {
 
 /** The same of two `soundsOf`; Infinity as soon as it is more than `most`. */
 export function soundGap(x: string, y: string, most: number): number {
-  let row = gapsUpTo(y)
-  for (let i = 0; i < x.length; i += 1) {
-    row = nextRow(row, x.charCodeAt(i), y)
-    let least = Infinity
-    for (const value of row) if (value < least) least = value
-    if (least > most) return Infinity
-  }
+  const row = gapsUpTo(y)
+  for (let i = 0; i < x.length; i += 1) if (goOn(row, x.charCodeAt(i), y) > most) return Infinity
   return row[y.length] as number
 }
 
-/** How far each beginning of `x`, from none of it to all, is from the whole of `y`. */
-export function gapsOfBeginnings(x: string, y: string): Float64Array {
-  const gaps = new Float64Array(x.length + 1)
-  let row = gapsUpTo(y)
+/** How far each beginning of `x`, from none of it to all, is from the whole of `y`; Infinity for those that are certainly further than `most`. */
+export function gapsOfBeginnings(x: string, y: string, most: number): Float64Array {
+  const gaps = new Float64Array(x.length + 1).fill(Infinity)
+  const row = gapsUpTo(y)
   gaps[0] = row[y.length] as number
   for (let i = 0; i < x.length; i += 1) {
-    row = nextRow(row, x.charCodeAt(i), y)
+    if (goOn(row, x.charCodeAt(i), y) > most) break
     gaps[i + 1] = row[y.length] as number
   }
   return gaps
@@ -48,25 +43,36 @@ export function soundsOf(word: string): string {
     .replace(/(?<=.{2})e$/, '')
 }
 
+/** One row for all: nothing is awaited between its first use and its last, and a new one a letter was most of the cost of a long sentence. */
+let scratch = new Float64Array(64)
+
 /** Of nothing against each beginning of `y`. */
 function gapsUpTo(y: string): Float64Array {
-  const row = new Float64Array(y.length + 1)
-  for (let j = 1; j <= y.length; j += 1) row[j] = (row[j - 1] as number) + (GAPS[y.charCodeAt(j - 1)] as number)
-  return row
+  if (scratch.length <= y.length) scratch = new Float64Array(2 * y.length)
+  scratch[0] = 0
+  for (let j = 1; j <= y.length; j += 1) scratch[j] = (scratch[j - 1] as number) + (GAPS[y.charCodeAt(j - 1)] as number)
+  return scratch
 }
 
-function nextRow(row: Float64Array, x: number, y: string): Float64Array {
-  const next = new Float64Array(row.length)
+/** Takes the row one letter of `x` further, in place; returns the least in it: what comes after is never less. */
+function goOn(row: Float64Array, x: number, y: string): number {
   const gap = GAPS[x] as number
-  next[0] = (row[0] as number) + gap
-  for (let j = 1; j < row.length; j += 1) {
+  let diagonal = row[0] as number
+  let before = diagonal + gap
+  let least = before
+  row[0] = before
+  for (let j = 1; j <= y.length; j += 1) {
     const yj = y.charCodeAt(j - 1)
-    const swapped = (row[j - 1] as number) + (SWAPS[x * LETTER_CODES + yj] as number)
-    const left = (row[j] as number) + gap
-    const added = (next[j - 1] as number) + (GAPS[yj] as number)
-    next[j] = swapped < left ? (swapped < added ? swapped : added) : left < added ? left : added
+    const above = row[j] as number
+    const swapped = diagonal + (SWAPS[x * LETTER_CODES + yj] as number)
+    const left = above + gap
+    const added = before + (GAPS[yj] as number)
+    before = swapped < left ? (swapped < added ? swapped : added) : left < added ? left : added
+    row[j] = before
+    if (before < least) least = before
+    diagonal = above
   }
-  return next
+  return least
 }
 
 const VOWELS = 'aeiouy'

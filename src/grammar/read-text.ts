@@ -19,6 +19,16 @@ export function readText(expectation: Expectation, text: string, source: 'text' 
   return freeWords(expectation.kind === 'form' ? (expectation.asked as string) : ANSWER_SLOT, text, source)
 }
 
+/**
+ * Makes the grammar of a question before it is asked, 5 to 15 ms of work that the first caller's answer need not wait for. False: it was ready.
+ */
+export function prepareToRead(expectation: Expectation): boolean {
+  if (expectation.kind === 'open' || grammars.has(JSON.stringify(expectation))) return false
+  const routes = routesOf(expectation)
+  routes.from(routes.grammar.start)
+  return true
+}
+
 export function outside(source: Reading['source']): Reading {
   return { verdict: 'outside', text: '', slots: [], doubtful: null, scores: { costPerToken: 0, maxWordRegret: 0, gap: null }, source }
 }

@@ -152,7 +152,7 @@ const EXACT: ReadonlySet<string> = new Set([
 function beginningsIn(whole: string, words: readonly Readonly<{ word: string; sounds: string; share: number }>[]): (readonly Likely[])[] {
   const found: Likely[][] = Array.from({ length: whole.length + 1 }, () => [])
   for (const { word, sounds, share } of words) {
-    const gaps = gapsOfBeginnings(whole, sounds)
+    const gaps = gapsOfBeginnings(whole, sounds, sounds.length * share)
     for (let length = 2; length <= whole.length - 2; length += 1) {
       if ((gaps[length] as number) <= Math.min(length, sounds.length) * share) (found[length] as Likely[]).push({ word, cost: gaps[length] as number })
     }
