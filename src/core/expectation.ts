@@ -12,7 +12,7 @@ export type SlotShape =
   | Readonly<{ kind: 'name' }>
   /** Letter by letter. */
   | Readonly<{ kind: 'spelling' }>
-  | Readonly<{ kind: 'words' }>
+  | Readonly<{ kind: 'words'; /** Whose words can be listened for. */ of?: 'address' }>
 
 /** A form as the ear sees it: what may be said in one sentence, in any order, and what was asked for just now. */
 export type FormExpectation = Readonly<{

@@ -34,6 +34,7 @@ export function slotShape(slot: FormSlot, services: readonly SpokenService[]): S
     case 'spelling':
       return { kind: slot.type }
     case 'address':
+      return { kind: 'words', of: 'address' }
     case 'text':
       return { kind: 'words' }
   }

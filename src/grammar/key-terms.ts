@@ -1,4 +1,5 @@
-import type { Expectation, SlotShape } from '../core/expectation.ts'
+import { askedShape, type Expectation, type SlotShape } from '../core/expectation.ts'
+import { ADDRESS_WORDS } from './address-words.ts'
 
 /** Deepgram refuses a line with more than 500 tokens of key terms. A token is three or four letters; the rest is for where that is wrong. */
 const MOST_TOKENS = 450
@@ -16,6 +17,7 @@ export function keyTerms(expectation: Expectation, vocabulary: readonly string[]
     const key = trimmed.toLowerCase()
     if (trimmed !== '' && !terms.has(key)) terms.set(key, trimmed)
   }
+  for (const word of likelyWords(expectation)) add(word)
   for (const shape of shapesOf(expectation)) if (shape.kind === 'choice') for (const option of shape.options) for (const phrase of [option.value, ...option.aliases]) add(phrase)
   for (const term of vocabulary) add(term)
   let tokens = 0
@@ -26,6 +28,12 @@ export function keyTerms(expectation: Expectation, vocabulary: readonly string[]
     return true
   })
   return fitting.slice(0, MOST_TERMS)
+}
+
+/** Of an answer in free words, those that are known: what an address is made of. */
+export function likelyWords(expectation: Expectation): readonly string[] {
+  const shape = askedShape(expectation)
+  return shape?.kind === 'words' && shape.of === 'address' ? ADDRESS_WORDS : []
 }
 
 function shapesOf(expectation: Expectation): readonly SlotShape[] {

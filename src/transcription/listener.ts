@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { digitsWanted, type Expectation } from '../core/expectation.ts'
 import type { Reading } from '../core/reading.ts'
+import { likelyWords } from '../grammar/key-terms.ts'
 import { readText } from '../grammar/read-text.ts'
 import { constrainsAudio, sentenceGrammar } from '../grammar/sentence.ts'
 import { readSentences } from './grammar-reading.ts'
@@ -43,7 +44,7 @@ export class Listener<Sound> {
     const heard = await this.#model.listen(toModel(speech))
     if (expectation === null) return { ...(await this.#open(heard, vocabulary, isCancelled)), reading: null }
     if (!constrainsAudio(expectation)) {
-      const open = await this.#open(heard, vocabulary, isCancelled)
+      const open = await this.#open(heard, [...likelyWords(expectation), ...vocabulary], isCancelled)
       return { ...open, reading: { ...readText(expectation, open.text), source: 'audio' } }
     }
     const { limits } = settingsFor(expectation)

@@ -322,6 +322,17 @@ t.test('the real recogniser', async (t) => {
     t.notMatch((await heardSamples(await said('What are your opening hours on Saturday?', 'slt'), { kind: 'open' }, terms)).text, /polar|rheem|capacitor|lehigh/i)
   })
 
+  await t.test('hears the street of an address where one was asked for', async (t) => {
+    const voice = new EmbeddedSynthesizer({ clock: new SystemClock(), workers: 1 })
+    t.teardown(() => voice.close())
+    const chunks: Uint8Array[] = []
+    for await (const chunk of voice.synthesize('Forty five Main Street' as SpeakableText, { id: 'awb', speed: 1 }, new Scope().signal)) chunks.push(chunk)
+    const said = decodeMulaw(Buffer.concat(chunks))
+    const asking = (type: 'address' | 'text'): Expectation => ({ kind: 'form', formId: 'visit', carriers: [], slots: [{ id: 'where', shape: type === 'address' ? { kind: 'words', of: 'address' } : { kind: 'words' } }], asked: 'where' })
+    t.match((await heardSamples(said, asking('address'), [])).reading, { slots: [{ slotId: 'where', value: /main street$/i }] })
+    t.notMatch((await heardSamples(said, asking('text'), [])).text, /main street/i, 'by sound alone it is something else')
+  })
+
   await t.test('leaves a question a question, whatever was asked', async (t) => {
     const open = await heard('faq-hours', { kind: 'open' })
     t.equal(open.reading, null)
