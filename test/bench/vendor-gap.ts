@@ -95,7 +95,10 @@ async function callersOf(target: string, calls: number, seconds: number, topic: 
   const child = spawn(process.execPath, [...process.execArgv, join(import.meta.dirname, 'support/vendor-callers.ts'), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
-  await new Promise<void>((done) => child.once('exit', () => done()))
+  await new Promise<void>((done, fail) => {
+    child.once('error', fail)
+    child.once('exit', () => done())
+  })
   return figuresSchema.parse(JSON.parse(printed))
 }
 
