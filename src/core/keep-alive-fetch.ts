@@ -21,8 +21,11 @@ export function keepAliveFetch(connectTimeoutMs: number): KeepAliveFetch {
     const { body } = init
     if (typeof body !== 'string' && body !== null && body !== undefined) return whole(address, init)
     const url = new URL(address)
+    const asked = new Headers(init.headers)
+    // Nothing here unpacks an answer, and without a word about it a server may pack it.
+    if (!asked.has('accept-encoding')) asked.set('accept-encoding', 'identity')
     const answer = await agent
-      .request({ origin: url.origin, path: `${url.pathname}${url.search}`, method: methodOf(init), headers: [...new Headers(init.headers)].flat(), body: body ?? null, signal: init.signal ?? null })
+      .request({ origin: url.origin, path: `${url.pathname}${url.search}`, method: methodOf(init), headers: [...asked].flat(), body: body ?? null, signal: init.signal ?? null })
       .catch((error: unknown) => fail('fetch failed', error, init.signal))
     const { statusCode: status } = answer
     if (status >= 300 && status < 400 && answer.headers['location'] !== undefined) {

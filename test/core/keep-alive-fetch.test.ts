@@ -13,6 +13,7 @@ const server = createServer((request, response) => {
   request.on('end', () => {
     const path = (request.url ?? '').split('?')[0]
     if (path === '/echo') response.writeHead(201, { 'content-type': 'application/json', 'x-request-id': 'r1', 'set-cookie': ['a=1', 'b=2'] }).end(JSON.stringify({ method: request.method, url: request.url, body, key: request.headers['authorization'] ?? null }))
+    else if (path === '/packs') response.writeHead(200).end(request.headers['accept-encoding'])
     else if (path === '/none') response.writeHead(204).end()
     else if (path === '/busy') response.writeHead(429, { 'retry-after': '7', 'content-type': 'text/plain' }).end('too much')
     else if (path === '/moved') response.writeHead(307, { location: '/echo' }).end()
@@ -53,6 +54,7 @@ t.test('it answers as the runtime’s own fetch does', async (t) => {
     ['/moved', { method: 'POST', body: 'again', headers: new Headers({ authorization: 'Bearer k' }) }],
   ]
   for (const [path, init] of requests) t.same(await told(await line.fetch(`${base}${path}`, init)), await told(await fetch(`${base}${path}`, init)), `${init.method ?? 'GET'} ${path}`)
+  t.equal(await (await line.fetch(`${base}/packs`)).text(), 'identity', 'save that it takes no answer packed')
   await t.rejects(line.fetch('http://127.0.0.1:1/'), { name: 'TypeError', message: 'fetch failed' }, 'and nobody there is a TypeError')
 })
 
