@@ -7,7 +7,7 @@ import { FORM_LINES, sayValue, soFarLine } from './form-lines.ts'
 import type { FormContext, FormMove, Offering, Said } from './form-move.ts'
 import { advance, askSlot, corrections, expectationOf, put, wish } from './form-questions.ts'
 import { isVisitTime, newFormState, nextSlot, slotOf, WHEN_SLOT, type FilledSlot, type FormState } from './form-state.ts'
-import { likestOption } from './likest-option.ts'
+import { isLike, likestOption } from './likest-option.ts'
 import { refusals, takenBack } from './refusals.ts'
 import { besides, findSlots, isBareAnswer, namesATime, numberLengths, type SlotFill } from './slot-finder.ts'
 import { acceptedValue } from './slot-values.ts'
@@ -224,14 +224,19 @@ function confirm(context: FormContext, state: FormState, said: Said): FormMove {
   }
   const wrong = state.asked?.how === 'change' ? named(context.form, said.text) : null
   if (wrong !== null) return askSlot(context, without({ ...state, asked: null }, wrong.id), wrong)
+  // "Yes" to "What should I change?" agrees to nothing: it is all said again first.
+  if (answer === 'yes' && state.asked?.how === 'change') return put(context, { ...state, asked: null, misses: 0 })
   if (answer === 'yes' && !said.withQuestion) return wish({ ...state, phase: 'submitting', asked: null }, 'submit')
   // Nothing in it could be put right: a no to the whole.
   if (answer === 'no' && !context.form.slots.some((slot) => slot.required)) return abandoned(context, state)
-  if (answer === 'no' && state.asked?.how !== 'change') return put(context, { ...state, asked: { slotId: null, how: 'change' } })
+  if ((answer === 'no' || CHANGES.test(said.text)) && state.asked?.how !== 'change') return put(context, { ...state, asked: { slotId: null, how: 'change' } })
   if (answer === 'hedged' || said.withQuestion) return { ...put(context, state), say: [FORM_LINES.yesOrNo] }
   if (state.misses + 1 > MAX_MISSES) return wish({ ...state, misses: 0 }, 'message')
   return missed(context, put(context, { ...state, misses: state.misses + 1 }))
 }
+
+/** Something was to be changed, and what was not understood: the same words read back again would be agreed to by whoever believes they were heard. */
+const CHANGES = /\b(?:make it|make that|change (?:it|that|the)|instead|i meant|actually)\b/i
 
 function resume(context: FormContext, state: FormState, said: Said): FormMove {
   const fills = fillsOf(context, state, said, null)
@@ -251,7 +256,7 @@ function answerTo(said: Said): ReturnType<typeof plainYesNo> {
   const read = said.reading?.verdict === 'act' ? said.reading.slots.find((slot) => slot.slotId === ANSWER_SLOT) : undefined
   const words = plainYesNo(said.text)
   if (read !== undefined && (read.value === 'yes' || read.value === 'no')) return words === 'hedged' ? 'hedged' : read.value
-  return words
+  return words ?? (said.reading?.verdict === 'outside' && isLike(said.text, 'yes please', 'no please') ? 'yes' : null)
 }
 
 /** Everything that was said into the slots: what was listened for first, then what the open words add. */
@@ -319,9 +324,9 @@ function readFills(context: FormContext, state: FormState, reading: Reading): (S
   })
 }
 
-/** The name, and at most a way to say that it is one: "my name is", "it's". */
+/** The name in one piece, and at most a way to say that it is one: "my name is", "it's". */
 function isNameOnly(reading: Reading, name: string): boolean {
-  return reading.source === 'audio' && reading.text.split(' ').length <= name.split(' ').length + 3 && !namesATime(reading.text)
+  return reading.source === 'audio' && reading.text.toLowerCase().includes(name.toLowerCase()) && reading.text.split(' ').length <= name.split(' ').length + 3 && !namesATime(reading.text)
 }
 
 /** "In the afternoon" alone goes with the day that was talked of before. */

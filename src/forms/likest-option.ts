@@ -21,6 +21,16 @@ export function likestOption(slot: FormSlot, text: string): string | null {
   return best.value
 }
 
+/** "U. S. please": all but the one phrase by sound, and farther from the other. */
+export function isLike(text: string, phrase: string, other: string): boolean {
+  const words = lettersOf(text)
+  const gap = gapTo(phrase, words)
+  return gap <= ALL_BUT_IT && gapTo(other, words) - gap >= FARTHER
+}
+
+const ALL_BUT_IT = 0.2
+const FARTHER = 0.1
+
 function gapTo(name: string, words: string): number {
   const letters = lettersOf(name)
   return letters === '' ? Infinity : soundDistance(words, letters) / letters.length

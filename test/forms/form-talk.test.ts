@@ -228,6 +228,35 @@ t.test('a town that was all but heard is taken, said at once and read back; one 
   t.match((await call.say('The first one.')).said, /in Cape Coral\. Shall I book it/)
 })
 
+t.test('a change that was not understood is asked for, and is not agreed to by the next yes', async (t) => {
+  const outside: Reading = { verdict: 'outside', text: '', slots: [], doubtful: null, scores: { costPerToken: 3.1, maxWordRegret: 7, gap: null }, source: 'audio' }
+  const call = formTalk('polar-bay-air')
+  await through(call, 'I would like to schedule a repair for Wednesday morning.', 'Jane Smith.', 'Yes.', '45 Main Street.', 'Cape Coral.', 'The first one.')
+  const { said } = await call.say({ kind: 'speech', text: 'Actually, make it as you know.', reading: outside })
+  t.match(said, /change/i, said)
+  t.match((await call.say('Yes.')).said, /AC repair.*Shall I book it/)
+  t.same(call.desk.booked, [])
+  t.match((await call.say('Make it a tune up.')).said, /tune-up/)
+})
+
+t.test('a yes that was misheard as something all but like it is one, and nothing else is', async (t) => {
+  const outside: Reading = { verdict: 'outside', text: '', slots: [], doubtful: null, scores: { costPerToken: 3.1, maxWordRegret: 7, gap: null }, source: 'audio' }
+  for (const [words, booked] of [['U. S. please.', 1], ['This place.', 0], ['Wait, please.', 0], ['Not please.', 0]] as const) {
+    const call = formTalk('polar-bay-air')
+    await through(call, 'I would like to schedule a repair for Wednesday morning.', 'Jane Smith.', 'Yes.', '45 Main Street.', 'Cape Coral.', 'The first one.')
+    await call.say({ kind: 'speech', text: words, reading: outside })
+    t.equal(call.desk.booked.length, booked, words)
+  }
+})
+
+t.test('a sentence with a name in pieces is no name', async (t) => {
+  const reading: Reading = { verdict: 'act', text: 'wait i smell caffeine the house', slots: [{ slotId: 'name', value: 'Smell Caffeine House', spoken: 'smell caffeine house', confidence: 0.74 }], doubtful: null, scores: { costPerToken: 0.2, maxWordRegret: 0.6, gap: 0.9 }, source: 'audio' }
+  const call = formTalk('polar-bay-air')
+  await through(call, 'I would like to schedule a tune up for Wednesday morning.')
+  t.match((await call.say({ kind: 'speech', text: 'Wait, I smell caffeine the house.', reading })).said, /name/)
+  t.equal(call.dialogue.form?.slots['name'], undefined)
+})
+
 t.test('a change of mind with a word too many in it is one', async (t) => {
   const call = formTalk('polar-bay-air')
   await through(call, 'I would like to schedule a tune up for Wednesday morning.')
