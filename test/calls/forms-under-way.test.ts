@@ -108,7 +108,9 @@ t.test('nothing is ever done for a reply that nobody has begun to hear', async (
     const before = company.desk.do.bind(company.desk)
     company.desk.do = async (sid, turn, effect) => {
       const lastHeard = leg.heard.at(-1)
-      audibleBefore.push(lastHeard !== undefined && leg.mediaNowMs() - lastHeard.atMs < 400)
+      // What a caller who hung up has left unfinished follows the call, not a reply.
+      const followsReply = effect.kind !== 'lead' || effect.lead.kind !== 'unfinished'
+      if (followsReply) audibleBefore.push(lastHeard !== undefined && leg.mediaNowMs() - lastHeard.atMs < 400)
       return before(sid, turn, effect)
     }
     await company.clock.advance(4500)
