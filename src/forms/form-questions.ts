@@ -28,7 +28,7 @@ export function advance(context: FormContext, state: FormState, lead: readonly s
 export function askSlot(context: FormContext, state: FormState, slot: FormSlot, lead: readonly string[] = []): FormMove {
   const asked = state.attempts[slot.id] ?? 0
   const isName = slot.type === 'name'
-  const known = state.known[slot.id]
+  const known = isName || slot.type === 'address' ? state.known[slot.id] : undefined
   // "Is this for Jane Smith?" is not yet asking for a name.
   const limit = (isName ? Math.min(slot.attempts, MAX_NAME_ATTEMPTS) : slot.attempts) + (known === undefined ? 0 : 1)
   const counted: FormState = { ...state, phase: 'collecting', attempts: { ...state.attempts, [slot.id]: asked + 1 } }
@@ -37,7 +37,7 @@ export function askSlot(context: FormContext, state: FormState, slot: FormSlot, 
     const filled = { value: known, spoken: '', provenance: 'crm', confidence: KNOWN_CONFIDENCE, heardAt: context.now } as const
     return put(context, { ...counted, doubt: { slotId: slot.id, filled }, asked: { slotId: slot.id, how: 'doubt' } }, lead)
   }
-  if (known !== undefined && asked === 0) return put(context, { ...counted, asked: { slotId: slot.id, how: 'known' } }, lead)
+  if (known !== undefined && asked === 0 && slot.type === 'address') return put(context, { ...counted, asked: { slotId: slot.id, how: 'known' } }, lead)
   if (asked < limit) return put(context, { ...counted, asked: { slotId: slot.id, how: 'prompt' } }, lead)
   if (isName && asked === limit) return put(context, { ...counted, asked: { slotId: slot.id, how: 'spell' } }, lead)
   if (isName || slot.fallback === 'skip') return advance(context, { ...state, skipped: [...state.skipped, slot.id], asked: null, partialDigits: '' }, lead)
@@ -91,7 +91,7 @@ function question(context: FormContext, state: FormState): string[] {
       return [FORM_LINES.goOn]
     case 'prompt': {
       if (state.partialDigits !== '') return [FORM_LINES.rest]
-      const wasOffered = (slot.type === 'phone' && context.callerNumber !== null) || state.known[slot.id] !== undefined
+      const wasOffered = (slot.type === 'phone' && context.callerNumber !== null) || ((slot.type === 'name' || slot.type === 'address') && state.known[slot.id] !== undefined)
       const times = (state.attempts[slot.id] ?? 1) - (wasOffered ? 2 : 1)
       return [times <= 0 ? slot.prompt : (slot.reprompts[Math.min(times, slot.reprompts.length) - 1] ?? slot.prompt)]
     }

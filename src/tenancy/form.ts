@@ -25,9 +25,9 @@ export const formSlotSchema = z.strictObject({
   confirm: z.enum(['when-unsure', 'always']).default('when-unsure'),
   /**
    * For a name or an address: a caller whose number has had a visit before is asked whether it is the same. Whoever rings from that number
-   * hears the name; off where that is nobody's business, as at a doctor's.
+   * hears the name, so a company says that it wants it; a doctor does not.
    */
-  recall: z.boolean().default(true),
+  recall: z.boolean().default(false),
 })
 
 export const formSchema = z.strictObject({

@@ -7,8 +7,10 @@ import { FakeDesk } from './fake-desk.ts'
 export type FormTalk = Readonly<{ desk: FakeDesk; readonly dialogue: DialogueState; say: (input: string | TurnInput) => Promise<Reply>; values: () => Readonly<Record<string, string>> }>
 
 /** A caller of a demo company in writing, with a desk whose books can be looked into. */
-export function formTalk(name: Parameters<typeof demoCompany>[0], options: Readonly<{ from?: string; wallTime?: Date }> = {}): FormTalk {
-  const context = contextOf(demoCompany(name))
+export function formTalk(name: Parameters<typeof demoCompany>[0], options: Readonly<{ from?: string; wallTime?: Date; recall?: boolean }> = {}): FormTalk {
+  const demo = demoCompany(name)
+  const forms = demo.company.forms.map((form) => ({ ...form, slots: form.slots.map((slot) => ({ ...slot, recall: options.recall === true })) }))
+  const context = contextOf({ ...demo, company: { ...demo.company, forms } })
   const desk = new FakeDesk(context.company)
   const responder = createResponder({ model: null, desk })
   let dialogue: DialogueState = { ...INITIAL_DIALOGUE, greeted: true }
