@@ -3,7 +3,7 @@
  * README.md]`:
  * the latency of calls whose ears, words and voice are vendors'. A server process, stand-ins with fixed delays in this one (end of speech 300 ms
  * and final words 50, first token 250 ms and 15 ms a further one, first audio 120 ms), callers in a third. The plain chain of these delays for
- * a first sentence of seven tokens is 810 ms. Measured are the calls that are all on the line, after as many have been for a while.
+ * a first sentence of seven tokens is 810 ms. Every number of callers dials anew, 19 a second, and counts from its first turn on.
  *
  * `early` measures calls as they are; in `plain` no vendor is asked before the turn is over, so that the chain can be seen. What a turn takes
  * beyond the wait that its words ask for and what the stand-ins held back, by their own clock, is the platform's overhead. It begins when the
@@ -41,7 +41,7 @@ const { values: options } = parseArgs({
 })
 const LEVELS = options.calls.split(',').map(Number)
 const SECONDS = Number(options.seconds)
-/** Before anything is measured as many calls as will be, or this many, go on for a while: connections are opened, code is compiled. */
+/** Before anything is measured this many callers, or as many as will be, talk for a while: connections are opened, code is compiled. */
 const WARM_UP_CALLS = 20
 const WARM_UP_SECONDS = 12
 const LOOP_LOOKED_AT_MS = 1
