@@ -21,7 +21,7 @@ import { company, entry, gap, turn } from './fixtures.ts'
 import { agentRepositoryContract, companyRepositoryContract, knowledgeRepositoryContract } from './tenancy-repositories-contract.ts'
 
 // Against SQLite each of the contracts' operations is microseconds, here several round trips.
-t.setTimeout(120_000)
+t.setTimeout(240_000)
 
 const mongo = await mongoService()
 if (mongo !== null) mongoTests(mongo.url)
@@ -64,7 +64,7 @@ function mongoTests(url: string): void {
         const append = async (_: string, more: readonly DomainEvent[]): Promise<void> => void events.push(...more)
         return { appointments: new MongoAppointmentRepository(await emptied(), tools, { append }), eventTypes: async () => events.map((one) => one.type) }
       },
-      { operations: 200, atOnce: 20 },
+      { operations: 300, atOnce: 20 },
     ))
 
   void t.test('a process that dies while it books leaves no time taken and no event untold', async (t) => {
