@@ -232,10 +232,15 @@ function partsOf(turn: Turn): Readonly<{ said: Said; question: string | null }> 
   return { said: { text, reading: null, source: 'heard', withQuestion: true }, question: questions.join(' ') }
 }
 
-/** "Found much is a tune-up": the first word of a sentence is misheard most, and nothing but "how" stands before "much is". */
+/**
+ * "Found much is a tune-up": the first word of a sentence is misheard most, and nothing but "how" stands before "much is". "Whatever your hours on Saturday"
+ * is no Saturday that anybody wants.
+ */
 function withHow(text: string): string {
-  return text.replace(MISHEARD_HOW, (_whole, before: string) => `${before}How `)
+  return text.replace(MISHEARD_HOW, (_whole, before: string) => `${before}How `).replace(MISHEARD_WHAT, 'what are ')
 }
+
+const MISHEARD_WHAT = /\b(?:whatever|what|water) (?=your (?:hours|opening hours|prices|rates)\b)/i
 
 const MISHEARD_HOW = /^((?:(?:and|but|so|well|um|uh|oh|okay|wait)[ ,]+)*)(?!how\b|too\b|so\b|this\b|that\b|as\b|very\b|pretty\b|not\b|which\b)\w+ (?=(?:much|many|long|late|soon|often) (?:is|are|do|does|did|will|would)\b)/i
 

@@ -203,6 +203,10 @@ t.test('a question whose first word was misheard is answered all the same', asyn
     const { said } = await call.say(words)
     t.match(said, /89.*day/i, `${words} -> ${said}`)
   }
+  const call = formTalk('polar-bay-air')
+  await through(call, 'I would like to schedule a repair for Tuesday afternoon.', 'Jane Smith.', 'Yes.', '45 Main Street.', 'Cape Coral.', 'The first one.')
+  t.match((await call.say('Yes, but whatever your hours on Saturday.')).said, /We're open on Saturday.*yes or no/)
+  t.match((await call.say('Yes.')).said, /booked for tomorrow/, 'and Saturday is not the day that was wanted')
 })
 
 t.test('a town that was all but heard is taken, said at once and read back; one that is none of ours is not guessed', async (t) => {
