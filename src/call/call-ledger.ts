@@ -13,6 +13,9 @@ import type { CallOutcome, CallRecord, CallRepository, SpeechSpend, TurnRecord }
 /** A greeting that knows the caller is worth this much delay. */
 const RECOGNISE_CALLER_MS = 60
 
+/** The carrier says a thing once, and takes a late answer for a failure: a store that dribbles goes on being written to behind the answer. */
+const CARRIER_WAITS_MS = 2500
+
 const CARRIER_ORDER: Readonly<Record<NonNullable<CallRecord['carrierStatus']>, number>> = {
   queued: 0,
   ringing: 1,
@@ -148,19 +151,23 @@ export class CallLedger {
     const known = await this.#deps.directory.companyOf(update.callSid, signal)
     const companyId = known ?? (update.to === undefined ? null : ((await this.#deps.findCompanyByNumber(update.to, signal))?.id ?? null))
     if (companyId === null) return
+    const written = this.#moveForward(companyId, update)
+    try {
+      await withDeadline(this.#deps.clock, CARRIER_WAITS_MS, signal, () => written)
+    } catch (error) {
+      if (!isClientsViaError(error, 'DEADLINE_PASSED')) throw error
+      written.catch((failure: unknown) => this.#deps.logger.error({ companyId, callSid: update.callSid, error: String(failure) }, "the carrier's word was not written"))
+    }
+  }
+
+  async #moveForward(companyId: string, { callSid, status, durationSeconds }: CarrierStatusUpdate): Promise<void> {
     // The carrier may be faster than the record of the call's beginning.
-    await this.settled(update.callSid)
-    const call = await this.#deps.calls.get(companyId, update.callSid, signal)
+    await this.settled(callSid)
+    const call = await this.#deps.calls.get(companyId, callSid)
     if (call === null) return
-    if (call.carrierStatus !== null && CARRIER_ORDER[update.status] <= CARRIER_ORDER[call.carrierStatus]) return
-    const patch: Partial<CallRecord> = { carrierStatus: update.status }
-    await this.#deps.calls.update(
-      companyId,
-      update.callSid,
-      update.durationSeconds === null ? patch : { ...patch, durationSeconds: update.durationSeconds },
-      signal,
-    )
-    if (CARRIER_ORDER[update.status] === 3) await this.#deps.directory.forget(companyId, update.callSid)
+    if (call.carrierStatus !== null && CARRIER_ORDER[status] <= CARRIER_ORDER[call.carrierStatus]) return
+    await this.#deps.calls.update(companyId, callSid, durationSeconds === null ? { carrierStatus: status } : { carrierStatus: status, durationSeconds })
+    if (CARRIER_ORDER[status] === 3) await this.#deps.directory.forget(companyId, callSid)
   }
 
   async streamStatus(update: StreamStatusUpdate, signal: AbortSignal): Promise<void> {

@@ -318,6 +318,26 @@ t.test("the carrier's word moves a call forward only, also for a call from befor
   t.equal(record?.durationSeconds, 12)
 })
 
+t.test('a store that dribbles does not keep the carrier waiting, and is written to all the same', async (t) => {
+  const call = virtualCall({ answer: () => [say(ANSWER)], says: () => '' })
+  const { leg, over } = call.dial()
+  await call.clock.advance(GREETING_MS)
+  leg.callerHangsUp()
+  await call.clock.runUntil(over)
+  const { callSid, to } = leg.start
+  const read = call.calls.get.bind(call.calls)
+  call.calls.get = async (...asked) => {
+    await call.clock.sleep(7000)
+    return read(...asked)
+  }
+  const toldAt = call.clock.now()
+  await call.clock.runUntil(call.service.carrierStatus({ callSid, to, status: 'completed', durationSeconds: 12, sequenceNumber: null }, call.scope.signal))
+  t.ok(call.clock.now() - toldAt <= 3000, 'twice as long and the carrier would count it as failed')
+  t.not(call.calls.calls.get(`polar-bay-air/${callSid}`)?.carrierStatus, 'completed')
+  await call.clock.advance(5000)
+  t.match(call.calls.calls.get(`polar-bay-air/${callSid}`), { carrierStatus: 'completed', durationSeconds: 12 })
+})
+
 t.test('a store that is away costs records, never the call', async (t) => {
   const call = virtualCall({ answer: () => [say(ANSWER)], says: () => 'What are your hours?' })
   call.calls.failing = true
