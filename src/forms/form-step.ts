@@ -94,7 +94,10 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
     const fills = fillsOf(context, state, said, slot.id)
     const own = fills.some((fill) => fill.slotId === slot.id)
     if (!own && (answer === 'yes' || answer === 'hedged')) return advance(context, filled(context, { ...state, slots: { ...state.slots, ...offered } }, fills, said))
-    if (fills.length > 0) return advance(context, filled(context, state, fills, said))
+    if (fills.length > 0) {
+      const after = filled(context, state, fills, said)
+      return advance(context, after, corrections(context, state, after))
+    }
     // Neither yes nor no, nor a number begun: once more, then the number itself.
     const again = answer === null && state.misses === 0 && digitRuns(said.text).length === 0
     if (again) return missed(context, put(context, { ...state, misses: 1 }))
@@ -110,7 +113,7 @@ function collect(context: FormContext, state: FormState, said: Said): FormMove {
   const whole: FormState = TAIL.test(said.text.trim()) ? state : { ...state, partialDigits: '' }
   if (fills.length > 0) {
     const after = filled(context, whole, fills, said)
-    return advance(context, after, [...corrections(context, state, after), ...guessed(slot, state, after)])
+    return advance(context, after, [...corrections(context, state, after), ...guessed(slot, state, after), ...lettersOf(slot, state, after, said)])
   }
   if (slot !== null) {
     // "I don't know" to what is not vital is an answer.
@@ -300,6 +303,13 @@ function guessed(slot: FormSlot | null, before: FormState, after: FormState): st
   const value = slot === null ? undefined : after.slots[slot.id]
   if (slot === null || value === undefined || value.confidence > LOOK_ALIKE_CONFIDENCE || slot.type !== 'choice' || after.doubt !== null || before.slots[slot.id] !== undefined) return []
   return [`Okay, ${sayValue(slot, value)}.`]
+}
+
+/** "S, M, I, T, H.": letters are easily taken for others, and who hears theirs wrong says them again. */
+function lettersOf(slot: FormSlot | null, before: FormState, after: FormState, said: Said): string[] {
+  const value = slot === null ? undefined : after.slots[slot.id]
+  if (slot === null || value === undefined || said.source === 'keys' || (before.asked?.how !== 'spell' && slot.type !== 'spelling')) return []
+  return [`${[...value.value.toUpperCase()].filter((letter) => /\p{L}/u.test(letter)).join(', ')}.`]
 }
 
 function saysMore(words: string, than: string): boolean {

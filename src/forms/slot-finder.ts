@@ -61,7 +61,7 @@ export function findSlots(form: Form, state: FormState, text: string, askedId: s
     if (slot.type !== 'name') continue
     // A bare name is the whole of what was said: beside other answers it is none.
     const isBare = slot.id === askedId && fills.length === 0 && !TIME_TALK.test(left)
-    const found = correctedName(slot, left, isBare)
+    const found = correctedName(slot, left, isBare) ?? spelledAgain(state.slots[slot.id]?.value ?? null, left)
     if (take(slot, found, found?.isSpelled === true ? OPEN_CONFIDENCE.spelled : OPEN_CONFIDENCE.name) && found !== null) strike(found.spoken)
   }
   for (const slot of slots) {
@@ -199,6 +199,18 @@ function correctedName(slot: FormSlot, text: string, isAsked: boolean): FoundNam
   }
   return found
 }
+
+/** Letters and nothing else, for a name that was said before: whoever hears theirs said back wrong spells it, whatever was asked meanwhile. */
+function spelledAgain(known: string | null, text: string): FoundName | null {
+  const again = known === null ? null : nameWithLetters(text)
+  if (known === null || again === null || again.value.includes(' ') || again.value.length < LEAST_LETTERS_AGAIN) return null
+  const words = known.split(' ')
+  const isLast = words.at(-1)?.[0]?.toLowerCase() === again.value[0]?.toLowerCase()
+  return { ...again, value: [...(isLast ? words.slice(0, -1) : []), again.value].join(' ') }
+}
+
+/** Fewer may be part of an address. */
+const LEAST_LETTERS_AGAIN = 3
 
 const WRITTEN_AS_NAME = /^(?:\p{Lu}[\p{L}'-]*[ .,!]*){1,3}$/u
 

@@ -34,6 +34,8 @@ const LETTER = /(?<![\p{L}'])[b-hj-z](?![\p{L}'])/giu
 /** The "I" of "I am" is a word. */
 const FIRST_LETTER = /(?<![\p{L}'])(?!i (?:am|do|have|spell|think|said|go)\b)\p{L}(?![\p{L}'])/iu
 const SPELLS = /(?:[\s,.]*\b(?:that's|that is|it's|it is|spelled|spelt|i spell (?:it|that)|and)[\s,.:]*)+$/i
+/** "No, S M I T H", after the letters were said back wrong. */
+const TURNED_DOWN = /^(?:(?:no|nope|sorry|actually|wait|not quite|that's wrong|that is wrong|wrong)\b[\s,.]*)+/i
 const LEADS_TO_A_NAME = /^.*\b(?:my name is|my name's|the name is|name is|this is|i am|i'm|it's|it is)\s+/i
 
 /**
@@ -45,7 +47,7 @@ export function nameWithLetters(text: string): Readonly<{ value: string; spoken:
   const word = letters.length < LEAST_LONE_LETTERS ? null : spelledWord(text)
   if (word === null) return null
   const first = FIRST_LETTER.exec(text)?.index ?? 0
-  const words = text.slice(0, first).replace(SPELLS, '').replace(LEADS_TO_A_NAME, '').split(/[\s,.]+/).filter((one) => one !== '')
+  const words = text.slice(0, first).replace(SPELLS, '').replace(LEADS_TO_A_NAME, '').replace(TURNED_DOWN, '').split(/[\s,.]+/).filter((one) => one !== '')
   const isWhole = words.join('').toLowerCase() === word.toLowerCase()
   const isLast = words.at(-1)?.[0]?.toLowerCase() === word[0]?.toLowerCase()
   const named = isWhole ? words : [...(isLast ? words.slice(0, -1) : words), word]
