@@ -74,13 +74,8 @@ export async function moveAppointment(client: ApiClient, companyId: string, appo
   return true
 }
 
-/** Under the version that was looked at. */
 async function change(client: ApiClient, companyId: string, appointmentId: string, changes: Readonly<Record<string, unknown>>, write: Write, signal: AbortSignal): Promise<void> {
-  const path = pathOf(companyId, appointmentId)
-  const stored = await client.open('GET', path, undefined, {}, signal)
-  await stored.body?.cancel()
-  const reply = await client.open('PATCH', path, changes, { 'if-match': stored.headers.get('etag') ?? '' }, signal)
-  write(lineOf(appointmentSchema.parse(await reply.json())))
+  write(lineOf(appointmentSchema.parse(await client.change('PATCH', pathOf(companyId, appointmentId), changes, signal))))
 }
 
 function pathOf(companyId: string, appointmentId: string): string {

@@ -51,7 +51,20 @@ export class ApiClient {
 
   /** A parsed reply. Throws Refused, or ENGINE_UNAVAILABLE when nobody answers. */
   async ask(method: string, path: string, body: unknown, signal: AbortSignal): Promise<unknown> {
-    const text = await withDeadline(this.#clock, ANSWER_MS, signal, async (inTime) => (await this.open(method, path, body, {}, inTime)).text())
+    return this.#inTime(signal, (inTime) => this.open(method, path, body, {}, inTime))
+  }
+
+  /** A change of what is there now, under the version that `lookAt` shows: whoever was faster is not overwritten unseen. */
+  async change(method: 'PATCH' | 'DELETE', path: string, body: unknown, signal: AbortSignal, lookAt = path): Promise<unknown> {
+    return this.#inTime(signal, async (inTime) => {
+      const stored = await this.open('GET', lookAt, undefined, {}, inTime)
+      await stored.body?.cancel()
+      return this.open(method, path, body, { 'if-match': stored.headers.get('etag') ?? '' }, inTime)
+    })
+  }
+
+  async #inTime(signal: AbortSignal, asked: (inTime: AbortSignal) => Promise<Response>): Promise<unknown> {
+    const text = await withDeadline(this.#clock, ANSWER_MS, signal, async (inTime) => (await asked(inTime)).text())
     return text === '' ? null : JSON.parse(text)
   }
 

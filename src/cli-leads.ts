@@ -20,9 +20,6 @@ export async function listLeads(client: ApiClient, companyId: string, status: st
 /** What has become of a lead, under the version that was looked at. */
 export async function setLead(client: ApiClient, companyId: string, leadId: string, status: string, note: string | undefined, write: (text: string) => void, signal: AbortSignal): Promise<void> {
   const path = `/companies/${encodeURIComponent(companyId)}/leads/${encodeURIComponent(leadId)}`
-  const stored = await client.open('GET', path, undefined, {}, signal)
-  await stored.body?.cancel()
-  const reply = await client.open('PATCH', path, { status, ...(note === undefined ? {} : { note }) }, { 'if-match': stored.headers.get('etag') ?? '' }, signal)
-  await reply.body?.cancel()
+  await client.change('PATCH', path, { status, ...(note === undefined ? {} : { note }) }, signal)
   write(`lead ${leadId}, ${status}\n`)
 }

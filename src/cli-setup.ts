@@ -48,10 +48,8 @@ async function putAll(client: ApiClient, companyId: string, list: SetupList, thi
 
 export async function deleteThing(client: ApiClient, companyId: string, list: SetupList, id: string, write: (text: string) => void, signal: AbortSignal): Promise<void> {
   const base = pathOf(companyId, list)
-  const stored = await client.open('GET', base, undefined, {}, signal)
-  await stored.body?.cancel()
-  const reply = await client.open('DELETE', `${base}/${encodeURIComponent(id)}`, undefined, { 'if-match': stored.headers.get('etag') ?? '' }, signal)
-  await reply.body?.cancel()
+  // Their version is the list's.
+  await client.change('DELETE', `${base}/${encodeURIComponent(id)}`, undefined, signal, base)
   write(`${list.slice(0, -1)} ${id}, gone\n`)
 }
 

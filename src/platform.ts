@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { addAdminPlane, type AdminPlane } from './admin-plane.ts'
 import { createAnswerEngines, type AnswerEngines } from './answer-engines.ts'
+import { FRAME_MS } from './audio/frame.ts'
 import { LevelOnlyVoiceActivity } from './audio/level-only-voice-activity.ts'
 import { SileroVoiceActivity } from './audio/silero-voice-activity.ts'
 import { createBookingPlane } from './booking-plane.ts'
@@ -59,8 +60,6 @@ const PHRASES_BEFORE_READY = 3
 /** Phrases are made ready while nobody calls; on a busy server one at a time, this far apart. */
 const LONGEST_WARMING_PAUSE_MS = 20_000
 const WARMING_POLL_MS = 500
-/** Between two pieces of work on the loop that can wait: whatever came meanwhile goes first. */
-const FRAME_MS = 20
 const LINE_OF_LAST_RESORT = "I'm sorry, something went wrong on our side. Please call back in a few minutes."
 
 export type Platform = Readonly<{
@@ -266,6 +265,7 @@ export async function createPlatform(config: Config, logger: Logger, place: Plac
       }
       await prepareReadings(context.company, async () => {
         await quiet()
+        // Whatever came meanwhile goes first.
         await clock.sleep(FRAME_MS, scope.signal)
       })
     }

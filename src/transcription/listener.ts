@@ -62,8 +62,8 @@ export class Listener<Sound> {
   }
 
   /**
-   * Held to the grammar. Of a short number in doubt, and of a short answer that fits nothing, another hearing is taken: with a few milliseconds
-   * more in front, the model hears something else. Digits are judged by both together: of 605 accented strings, as they are and altered ten ways,
+   * Held to the grammar. Of a short number in doubt, and of a short answer that fits nothing, another hearing is taken: said a little
+   * faster, the model hears something else. Digits are judged by both together: of 605 accented strings, as they are and altered ten ways,
    * 90 % were right instead of 85 (with `digit-habits.ts`). Other answers are judged by the hearing they fit in, and asked about unless they fit
    * it well: two chances to fit by accident are more than one.
    */

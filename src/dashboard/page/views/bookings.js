@@ -38,12 +38,6 @@ function table(names, rows) {
 
 function visitOf(api, base, visit, mayBook, reload) {
   const path = `${base}/appointments/${encodeURIComponent(visit.id)}`
-  const become = async (status) => {
-    // Under the version that is there now: whoever was faster is not overwritten unseen.
-    const { etag } = await api.read(path)
-    await api.patch(path, { status }, etag)
-    await reload()
-  }
   const { customer } = visit
   return h(
     'tr',
@@ -52,17 +46,12 @@ function visitOf(api, base, visit, mayBook, reload) {
     h('td', {}, visit.serviceId ?? visit.reason, h('div', { class: 'quiet' }, visit.resourceId)),
     h('td', {}, customer.name, h('div', { class: 'quiet number' }, customer.phoneNumberE164)),
     h('td', {}, h('span', { class: `tag ${visit.status}` }, visit.status), visit.callSid === null ? null : h('a', { href: `#/calls/${encodeURIComponent(visit.callSid)}` }, 'the call')),
-    h('td', {}, mayBook ? (NEXT[visit.status] ?? []).map(([status, label]) => actionButton(label, () => become(status), 'small')) : null),
+    h('td', {}, mayBook ? nextSteps(api, path, NEXT[visit.status], reload) : null),
   )
 }
 
 function leadOf(api, base, lead, mayBook, reload) {
   const path = `${base}/leads/${encodeURIComponent(lead.id)}`
-  const become = async (status) => {
-    const { etag } = await api.read(path)
-    await api.patch(path, { status }, etag)
-    await reload()
-  }
   return h(
     'tr',
     {},
@@ -70,8 +59,19 @@ function leadOf(api, base, lead, mayBook, reload) {
     h('td', {}, lead.callerName ?? '–', h('div', { class: 'quiet number' }, lead.phoneNumberE164 ?? 'withheld')),
     h('td', {}, lead.summary),
     h('td', {}, h('span', { class: 'tag' }, `${lead.kind}, ${lead.status}`), lead.callSid === null ? null : h('a', { href: `#/calls/${encodeURIComponent(lead.callSid)}` }, 'the call')),
-    h('td', {}, mayBook ? (LEAD_NEXT[lead.status] ?? []).map(([status, label]) => actionButton(label, () => become(status), 'small')) : null),
+    h('td', {}, mayBook ? nextSteps(api, path, LEAD_NEXT[lead.status], reload) : null),
   )
+}
+
+/** A button for each thing that can become of a visit or a lead. */
+function nextSteps(api, path, steps, reload) {
+  const become = async (status) => {
+    // Under the version that is there now: whoever was faster is not overwritten unseen.
+    const { etag } = await api.read(path)
+    await api.patch(path, { status }, etag)
+    await reload()
+  }
+  return (steps ?? []).map(([status, label]) => actionButton(label, () => become(status), 'small'))
 }
 
 /** Asks as a caller would, and books what is chosen. */
